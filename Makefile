@@ -1,0 +1,61 @@
+# Works with GNU make 3.81, the one that macOS has.
+PYTHON ?= python3
+LOGDIR ?= logs
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Values reach the shell through the environment, so quotes and $$ in them are safe.
+override CHROMA := $(value CHROMA)
+override COLLECTION := $(value COLLECTION)
+override QUESTION := $(value QUESTION)
+override ANSWER := $(value ANSWER)
+override LOGDIR := $(value LOGDIR)
+override RUN := $(value RUN)
+export CHROMA COLLECTION QUESTION ANSWER LOGDIR RUN
+
+.DEFAULT_GOAL := help
+.PHONY: export tensorboard test check docs clean help
+
+help: ## this list
+	@echo 'make export        the demo: a collection of the Python reference, two questions'
+	@echo 'make export CHROMA=chroma_db QUESTION="..." [COLLECTION=... ANSWER="..." LOGDIR=logs RUN=...]'
+	@echo '                   your own collection (QUESTION without CHROMA asks the demo collection)'
+	@echo 'make tensorboard   look at the runs in LOGDIR; ^C ends it'
+	@echo 'make test          all tests     make check   formatting, types, import rules, docs'
+	@echo 'make docs          write help texts into docs/ again'
+	@echo 'make clean         remove .venv, demo/ and caches; runs stay'
+
+export: $(VENV)/ready ## a collection and a question -> a run
+	@if [ -n "$$CHROMA" ]; then \
+	  set -- export "$$CHROMA" --overwrite $${COLLECTION:+--collection "$$COLLECTION"} $${RUN:+--run "$$RUN"}; \
+	else \
+	  set -- demo --no-serve; \
+	fi; \
+	exec $(BIN)/chroma-projector "$$@" --logdir "$$LOGDIR" $${QUESTION:+--question "$$QUESTION"} $${ANSWER:+--answer "$$ANSWER"}
+
+tensorboard: $(VENV)/ready ## serve the runs
+	@exec $(BIN)/chroma-projector tensorboard "$$LOGDIR"
+
+test: $(VENV)/ready ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(VENV)/ready ## everything that needs no run
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cog --check README.md docs/*.md
+
+docs: $(VENV)/ready
+	$(BIN)/cog -r README.md docs/*.md
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/ready: setup.cfg constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@echo 'Installing into $(VENV), once: about 1.5 GB to download (PyTorch, TensorFlow, the model), 4 GB on disk.'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	@touch $@

@@ -1,0 +1,138 @@
+"""What passes between rooms: frozen records. Arrays are checked at the door, and trusted inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Space: TypeAlias = Literal["l2", "cosine", "ip"]
+"""The metric by which a collection's own retrieval ranks. Chroma's words."""
+
+Scalar: TypeAlias = str | int | float | bool
+MetadataValue: TypeAlias = Scalar | Sequence[Scalar]
+Metadata: TypeAlias = Mapping[str, MetadataValue]
+
+Float32: TypeAlias = npt.NDArray[np.float32]
+Float64: TypeAlias = npt.NDArray[np.float64]
+Int64: TypeAlias = npt.NDArray[np.int64]
+Bool: TypeAlias = npt.NDArray[np.bool_]
+
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+"""Called as `progress(stage, done, total)`: what is being done, units done so far, units in all (None: unknown)."""
+
+
+def no_progress(stage: str, done: int, total: int | None) -> None:
+    """A `Progress` that reports to nobody."""
+
+
+@dataclass(frozen=True)
+class RecordedModel:
+    """The embedding function that a collection records: Chroma's name for it, and its configuration."""
+
+    name: str
+    config: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One Chroma collection, as its source describes it.
+
+    `rows` counts every record, whatever a filter leaves. `dimension` is None until something was added.
+    `space_from` says where the metric was found: Chroma has written it in four places over the years.
+    """
+
+    name: str
+    rows: int
+    dimension: int | None
+    space: Space
+    space_from: str
+    model: RecordedModel | None = None
+    metadata: Metadata = field(default_factory=dict)
+    database: str = "default_database"
+    tenant: str = "default_tenant"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some chunks of a collection, in stored order.
+
+    `vectors` is (n, d) float32 and row i belongs to `ids[i]`; where a source does not know a vector, its row is NaN.
+    `texts` and `metadatas` are empty when they were not asked for, else one entry a row, None where there is none.
+    """
+
+    ids: Sequence[str]
+    vectors: Float32
+    texts: Sequence[str | None] = ()
+    metadatas: Sequence[Metadata | None] = ()
+
+    def __post_init__(self) -> None:
+        rows = len(self.ids)
+        if self.vectors.ndim != 2 or len(self.vectors) != rows or self.vectors.dtype != np.float32:
+            raise ValueError(f"vectors of {rows} rows have shape {self.vectors.shape} and type {self.vectors.dtype}")
+        for name in ("texts", "metadatas"):
+            if len(getattr(self, name)) not in (0, rows):
+                raise ValueError(f"{len(getattr(self, name))} {name} for {rows} rows")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question, embedded by the collection's model. `vector` is (d,) float32; `answers` are texts or patterns."""
+
+    text: str
+    vector: Float32
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How q questions see the n chunks of a collection, in stored order; always of the whole collection.
+
+    `distances` (q, n) float64 by `metric`; `ranks` (q, n) int32, 1 = nearest, ties in stored order;
+    `answers` (q, n) bool: the chunk holds an answer to that question; `zero_vectors`: how many chunks have length 0.
+    `lost` counts chunks of which the source knows no vector: they rank last, at infinity; `lost_ids` names a few.
+    """
+
+    metric: Space
+    distances: Float64
+    ranks: npt.NDArray[np.int32]
+    answers: Bool
+    zero_vectors: int = 0
+    lost: int = 0
+    lost_ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.distances.shape == self.ranks.shape == self.answers.shape or self.distances.ndim != 2:
+            raise ValueError(f"shapes {self.distances.shape}, {self.ranks.shape} and {self.answers.shape} differ")
+
+    @property
+    def rows(self) -> int:
+        """How many chunks were ranked."""
+        return int(self.distances.shape[1])
+
+    @property
+    def nearest_question(self) -> Int64:
+        """(n,): which question each chunk is nearest to, the first of equals."""
+        nearest: Int64 = np.argmin(self.distances, axis=0).astype(np.int64)
+        return nearest
+
+    @property
+    def holds_answer(self) -> Bool:
+        """(n,): the chunk holds an answer to any question."""
+        return np.asarray(self.answers.any(axis=0))
+
+    def top(self, question: int, k: int) -> Int64:
+        """The positions of a question's k nearest chunks, nearest first; fewer where there are fewer."""
+        order = np.argsort(self.ranks[question], kind="stable")[: min(k, self.rows - self.lost)]
+        return order.astype(np.int64)
+
+    def first_answer_rank(self, question: int) -> int | None:
+        """The best rank of a chunk that holds an answer to this question; None when none does."""
+        held = self.ranks[question][self.answers[question] & np.isfinite(self.distances[question])]
+        return int(held.min()) if len(held) else None

@@ -1,0 +1,52 @@
+"""Where chunks come from. A source is read, never written to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol, TypeVar
+
+from exporter.records import Batch, Collection, Int64
+
+T = TypeVar("T")
+
+Filter = Mapping[str, object]
+"""A filter in Chroma's own language, parsed from JSON."""
+
+
+class Rows(Protocol):
+    """One collection at one point in time, as far as its source allows: what a filter leaves of it, in stored order."""
+
+    @property
+    def count(self) -> int:
+        """How many rows there are, after the filter."""
+
+    @property
+    def rule(self) -> str:
+        """By which version's reading rule the rows were put together; for the manifest."""
+
+    def batches(self, *, texts: bool = False, metadatas: bool = False) -> Iterator[Batch]:
+        """All rows. Vectors always; texts and metadatas cost time, so only when asked for."""
+
+    def take(self, positions: Int64) -> Iterator[Batch]:
+        """The rows at these positions, (m,) ascending, each in 0 .. count - 1, with texts and metadatas."""
+
+
+class Source(Protocol):
+    """A place that holds collections."""
+
+    @property
+    def location(self) -> str:
+        """What a manifest may say of it: the last part of a path, or a host. Never a secret."""
+
+    def collections(self) -> list[Collection]:
+        """Every collection, by name."""
+
+    def read(
+        self,
+        collection: Collection,
+        use: Callable[[Rows], T],
+        *,
+        where: Filter | None = None,
+        where_document: Filter | None = None,
+    ) -> T:
+        """`use(rows)`, on one point in time; called again from the start when the collection changed meanwhile."""

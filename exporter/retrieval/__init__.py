@@ -1,0 +1,1 @@
+"""Ranking, pure: arrays and texts in, arrays out."""

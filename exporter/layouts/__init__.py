@@ -1,0 +1,1 @@
+"""Coordinates for a picture, pure: vectors in, (n, 3) out."""

@@ -1,0 +1,63 @@
+"""manifest.json: what was asked, of what, with what; figures; and every file with its size and hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from exporter.errors import OutputError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+"""Rises when a reader of the last version could misread a run."""
+
+
+def digest(chunks: Iterable[bytes]) -> str:
+    """The sha256 of the chunks in a row, in hex."""
+    found = hashlib.sha256()
+    for chunk in chunks:
+        found.update(chunk)
+    return found.hexdigest()
+
+
+def file_records(run: Path) -> dict[str, dict[str, Any]]:
+    """Size in bytes and sha256 of each file of a run but manifest and events, by relative path."""
+    records = {}
+    for path in sorted(path for path in run.rglob("*") if path.is_file()):
+        name = path.relative_to(run).as_posix()
+        if name != MANIFEST and not is_events(name):
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            records[name] = {"size": path.stat().st_size, "sha256": found}
+    return records
+
+
+def is_events(name: str) -> bool:
+    """Does TensorBoard take a file of this name for events? Other tools may add some, so none is in the record."""
+    return "tfevents" in name
+
+
+def write(run: Path, facts: Mapping[str, Any]) -> None:
+    """The facts and the run's files, as JSON that a person can read too."""
+    whole = {"format": FORMAT, **facts, "files": file_records(run)}
+    (run / MANIFEST).write_text(
+        json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+
+
+def read(run: Path) -> dict[str, Any]:
+    """What `write` wrote. Raises OutputError when the folder is no run, or one of a later version."""
+    try:
+        facts = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise OutputError(f"{run} is not a run: it holds no {MANIFEST}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise OutputError(f"{run / MANIFEST} can't be read ({error}): export the run again") from None
+    if not isinstance(facts, dict) or not isinstance(facts.get("format"), int):
+        raise OutputError(f"{run / MANIFEST} is not a manifest of ours: export the run again")
+    if facts["format"] > FORMAT:
+        raise OutputError(f"{run} has format {facts['format']}, newer than this version knows ({FORMAT}): upgrade")
+    return facts

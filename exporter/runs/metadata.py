@@ -1,0 +1,197 @@
+"""metadata.tsv: the columns that the Projector shows, safe for its parser, which knows no quoting.
+
+What its parser does, read in tensorboard/plugins/projector/vz_projector/data-provider.ts (commit 70b76c9): lines at
+LF, cells at tab; a first line with a tab is a header; a line of white space only is skipped; an empty cell is null; a
+column is numeric when JavaScript's isNaN takes none of its cells for text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from exporter.records import MetadataValue
+from exporter.runs.points import QUESTION, Points
+
+MISSING_TEXT = "-"
+MISSING_NUMBER = "-1"
+LABEL_LENGTH = 40
+GROUPS = 8
+"""With `other` and `question` as many as the Projector has colours."""
+
+FIXED_COLUMNS = (
+    "label", "source", "page", "distance", "contains_answer", "is_question", "role", "rank", "closeness", "question",
+    "source_group", "id", "text",
+)  # fmt: skip
+_BREAKS_THE_PAGE = frozenset({"__proto__", "__next__", "__seq_next__"})
+
+_NUMBER_IN_JAVASCRIPT = re.compile(
+    r"[+-]?(Infinity|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)|0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+"
+)
+JAVASCRIPT_SPACE = "".join(map(chr, (*range(9, 14), 0x20, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029))) + (
+    "\u202f\u205f\u3000\ufeff"
+)
+"""What its trim() takes away."""
+_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0xFEFF], " ")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What metadata.tsv holds: one cell a row and column, and the keys that had to be renamed (key -> column)."""
+
+    names: Sequence[str]
+    columns: Sequence[Sequence[str]]
+    renamed: Mapping[str, str]
+
+    def to_tsv(self) -> bytes:
+        """UTF-8, a header, LF at each line's end."""
+        lines = ["\t".join(self.names), *("\t".join(cells) for cells in zip(*self.columns, strict=True))]
+        return ("\n".join(lines) + "\n").encode()
+
+
+def table(points: Points, *, columns: Sequence[str] | None = None, text_length: int = 300) -> Table:
+    """All columns of a run; `columns` are the collection's own keys to show (None: all, by name)."""
+    rows = range(len(points))
+    sources = [points.source(row) for row in rows]
+    fixed: dict[str, Sequence[str]] = {
+        "label": [text_cell(_label(points, row), LABEL_LENGTH) for row in rows],
+        "source": [text_cell(source, text_length) for source in sources],
+        "page": page_column([points.page(row) for row in rows]),
+        "distance": [number_cell(float(value)) for value in points.distance],
+        "contains_answer": ["true" if value else "false" for value in points.contains_answer],
+        "is_question": ["true" if value else "false" for value in points.is_question],
+        "role": [points.role(row) for row in rows],
+        "rank": [str(value) for value in points.rank.tolist()],
+        "closeness": [number_cell(float(value)) for value in points.closeness],
+    }
+    if points.questions > 1:
+        fixed["question"] = [f"q{value + 1}" for value in points.question.tolist()]
+    fixed["source_group"] = _groups(points, sources)
+    fixed["id"] = [text_cell(value, text_length) for value in points.ids]
+    fixed["text"] = [text_cell(value, text_length) for value in points.texts]
+    own = sorted({key for metadata in points.metadatas for key in metadata or ()} - {"source", "page"})
+    own = own if columns is None else [key for key in columns if key in own]
+    names = _names(own)
+    cells = [own_column([(metadata or {}).get(key) for metadata in points.metadatas], text_length) for key in own]
+    renamed = {key: name for key, name in zip(own, names, strict=True) if key != name}
+    return Table([*fixed, *names], [*fixed.values(), *cells], renamed)
+
+
+def text_cell(text: str | None, length: int) -> str:
+    """One line of at most `length` characters that no reader takes for a number; `-` for nothing."""
+    one_line = " ".join((text or "").translate(_CONTROLS).split()).encode("utf-8", "replace").decode()
+    if not one_line or length < 1:
+        return MISSING_TEXT
+    if len(one_line) > length:
+        one_line = one_line[: length - 1].rstrip() + "…"
+    return f"'{one_line}" if is_number_to_the_page(one_line) else one_line
+
+
+def number_cell(value: float) -> str:
+    """Nine digits, which is what float32 holds; -1 for NaN and infinity."""
+    return format(value, ".9g") if math.isfinite(value) else MISSING_NUMBER
+
+
+def own_column(values: Sequence[MetadataValue | None], length: int) -> list[str]:
+    """Numbers where all values are numbers, else text; lists joined by commas, booleans true or false."""
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
+        return [_number(value) for value in values]
+    return [text_cell(_text(value), length) for value in values]
+
+
+def page_column(values: Sequence[MetadataValue | None]) -> list[str]:
+    """As stored; numbers too where all pages are whole numbers written as text."""
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, str) and re.fullmatch("-?[0-9]{1,9}", value) for value in present):
+        return [MISSING_NUMBER if value is None else str(int(str(value))) for value in values]
+    return own_column(values, LABEL_LENGTH) if present else [MISSING_NUMBER] * len(values)
+
+
+def _number(value: MetadataValue | None) -> str:
+    if isinstance(value, float):
+        return number_cell(value)
+    return MISSING_NUMBER if value is None else str(value)
+
+
+def _text(value: MetadataValue | None) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    return ", ".join(_text(item) or "" for item in value)
+
+
+def _names(keys: Iterable[str]) -> list[str]:
+    """Names of columns for the collection's own keys, each once: `meta_` in front of what would hide or break one."""
+    names: list[str] = []
+    for key in keys:
+        name = " ".join(key.translate(_CONTROLS).split()).encode("utf-8", "replace").decode()
+        if not name or name in FIXED_COLUMNS or name in _BREAKS_THE_PAGE or name in names:
+            name = f"meta_{name}"
+        base, again = name, 2
+        while name in names:
+            name, again = f"{base}_{again}", again + 1
+        names.append(name)
+    return names
+
+
+def read_as_the_page_does(text: str) -> tuple[list[str], list[list[str]]]:
+    """The header and the lines of cells that the Projector makes of a metadata.tsv: its parser, said again.
+
+    (data-provider.ts:330-377 at 70b76c9.) The server opens the file with universal newlines, so a CR is a line end.
+    """
+    lines = [line for line in re.split("\r\n|\r|\n", text) if line.strip(JAVASCRIPT_SPACE)]
+    if not lines:
+        return [], []
+    names = lines[0].split("\t") if "\t" in lines[0] else ["label"]
+    rows = lines[1:] if "\t" in lines[0] else lines
+    return names, [row.split("\t") for row in rows]
+
+
+def is_number_to_the_page(cell: str) -> bool:
+    """Does JavaScript's isNaN take the cell for a number? White space alone is 0 to it."""
+    stripped = cell.strip(JAVASCRIPT_SPACE)
+    return not stripped or _NUMBER_IN_JAVASCRIPT.fullmatch(stripped) is not None
+
+
+def _label(points: Points, row: int) -> str:
+    several = points.questions > 1
+    if points.is_question[row]:
+        return f"★ q{points.question[row] + 1} {points.texts[row]}" if several else "★ question"
+    place = _place(points, row)
+    tick = "✓ " if points.contains_answer[row] else ""
+    if points.retrieved_by[row] >= 0:
+        which = f"q{points.retrieved_by[row] + 1} " if several else ""
+        return f"{which}#{points.retrieved_rank[row]} {tick}{place}"
+    return f"✓ rank {points.rank[row]} · {place}" if tick else place
+
+
+def _place(points: Points, row: int) -> str:
+    """The end of the source's path or address, and the page, as printed where the loader kept that."""
+    source = points.source(row)
+    name = (source or points.ids[row]).rstrip("/\\")
+    name = re.split(r"[/\\]", name)[-1] or name
+    page = (points.metadatas[row] or {}).get("page_label", points.page(row))
+    ending = "" if page is None else f" p. {page}"
+    return text_cell(name, max(LABEL_LENGTH - 12 - len(ending), 8)) + ending
+
+
+def _groups(points: Points, sources: Sequence[str | None]) -> list[str]:
+    counts = Counter(source for source in sources if source is not None)
+    biggest = {source for source, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:GROUPS]}
+    return [
+        QUESTION if question else _short_end(source) if source in biggest else "other"
+        for question, source in zip(points.is_question, sources, strict=True)
+    ]
+
+
+def _short_end(source: str | None) -> str:
+    """Sources share their beginnings, so a long one keeps its end."""
+    whole = text_cell(source, 10_000)
+    return whole if len(whole) <= LABEL_LENGTH else "…" + whole[1 - LABEL_LENGTH :]

@@ -1,0 +1,140 @@
+"""The rows of a run, in their final order, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from exporter.records import Batch, Bool, Float32, Float64, Int64, Metadata, MetadataValue, Question, Scores
+
+CHUNK: Final = "chunk"
+ANSWER: Final = "answer"
+RETRIEVED: Final = "retrieved"
+RETRIEVED_ANSWER: Final = "retrieved+answer"
+QUESTION: Final = "question"
+
+SOURCE_KEYS: Final = ("source", "file_path", "file_name", "url")
+"""Where a chunk's source is looked for, in this order: LangChain writes `source`, LlamaIndex `file_path`."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """m rows: chunks in stored order, then those that hold an answer, then the retrieved from last to first, then the
+    questions, the first question last. Later rows are painted over earlier ones.
+
+    `vectors` (m, d) float32. For a chunk `distance` is the one to its nearest question, which `question` names by its
+    index, and `rank` its place there among all chunks of the collection (1 = nearest; 0 for a question).
+    `retrieved_by` (m,) is the question whose top k holds the chunk at its best rank, `retrieved_rank`; -1: none does.
+    `position` is the chunk's place in the collection, -1 for a question. `closeness` is 1 at the nearest, 0 at the
+    farthest chunk of the collection.
+    """
+
+    vectors: Float32
+    ids: Sequence[str]
+    texts: Sequence[str | None]
+    metadatas: Sequence[Metadata | None]
+    position: Int64
+    distance: Float64
+    closeness: Float64
+    rank: Int64
+    question: Int64
+    retrieved_by: Int64
+    retrieved_rank: Int64
+    contains_answer: Bool
+    is_question: Bool
+
+    def __post_init__(self) -> None:
+        lengths = {len(getattr(self, name)) for name in self.__dataclass_fields__}
+        if lengths != {len(self.vectors)}:
+            raise ValueError(f"columns of {sorted(lengths)} rows")
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def questions(self) -> int:
+        """How many questions there are."""
+        return int(self.is_question.sum())
+
+    def role(self, row: int) -> str:
+        """What a row is: chunk, answer, retrieved, retrieved+answer or question."""
+        if self.is_question[row]:
+            return QUESTION
+        if self.retrieved_by[row] >= 0:
+            return RETRIEVED_ANSWER if self.contains_answer[row] else RETRIEVED
+        return ANSWER if self.contains_answer[row] else CHUNK
+
+    def source(self, row: int) -> str | None:
+        """Where a chunk comes from; None where its metadata does not say, and for a question."""
+        metadata = self.metadatas[row] or {}
+        found = next((metadata[key] for key in SOURCE_KEYS if metadata.get(key) not in (None, "")), None)
+        return None if found is None else str(found)
+
+    def page(self, row: int) -> MetadataValue | None:
+        """Its page as stored (LangChain counts from 0); None where there is none."""
+        return (self.metadatas[row] or {}).get("page")
+
+
+def arrange(
+    shown: Batch, positions: Int64, questions: Sequence[Question], scores: Scores, own_distances: Float64, top_k: int
+) -> Points:
+    """The chunks shown, with their (m,) positions in the collection, and the questions, as the rows of a run.
+
+    `own_distances` (q,) are the questions' distances to themselves.
+    """
+    nearest = scores.nearest_question
+    distance = scores.distances[nearest, np.arange(scores.rows)]
+    by, best = _retrieved(scores, top_k)
+    answer = scores.holds_answer
+    group = np.where(by >= 0, 2, answer.astype(np.int64))[positions]
+    order = np.lexsort((positions, np.where(group == 2, -best[positions], 0), group))
+    rows = positions[order]
+    q = len(questions)
+    backwards = np.arange(q)[::-1]
+
+    def column(of_chunks: np.ndarray[Any, Any], of_questions: object) -> np.ndarray[Any, Any]:
+        return np.concatenate([of_chunks[rows], np.broadcast_to(np.asarray(of_questions, of_chunks.dtype), q)])
+
+    return Points(
+        vectors=np.concatenate([shown.vectors[order], *(questions[i].vector[None] for i in backwards)]),
+        ids=[*(shown.ids[i] for i in order), *(f"question-{i + 1}" for i in backwards)],
+        texts=[*(shown.texts[i] for i in order), *(questions[i].text for i in backwards)],
+        metadatas=[*(shown.metadatas[i] for i in order), *(None for _ in backwards)],
+        position=np.concatenate([rows, np.full(q, -1)]),
+        distance=column(distance, own_distances[backwards]),
+        closeness=column(_closeness(distance), 1.0),
+        rank=column(scores.ranks[nearest, np.arange(scores.rows)].astype(np.int64), 0),
+        question=column(nearest, backwards),
+        retrieved_by=column(by, -1),
+        retrieved_rank=column(np.where(by >= 0, best, -1), -1),
+        contains_answer=column(answer, False),
+        is_question=column(np.zeros(scores.rows, bool), True),
+    )
+
+
+def _retrieved(scores: Scores, top_k: int) -> tuple[Int64, Int64]:
+    """For each chunk the question that retrieves it at the best rank (-1: none), and its best rank at all."""
+    by = np.argmin(scores.ranks, axis=0).astype(np.int64)
+    best = scores.ranks.min(axis=0).astype(np.int64)
+    usable = np.isfinite(scores.distances.min(axis=0))
+    return np.where((best <= top_k) & usable, by, -1), best
+
+
+def _closeness(distance: Float64) -> Float64:
+    """1 at the nearest, 0 at the farthest. In a gradient the Projector shows the smallest numbers nearly white, so a
+    distance would hide just what matters. Ties are spread below the sixth decimal: up to 50 distinct values are
+    categories to the page, not a gradient.
+    """
+    finite = np.isfinite(distance)
+    near, far = distance[finite].min(), distance[finite].max()
+    scaled = (far - distance) / (far - near) if far > near else np.ones(len(distance))
+    scaled = np.where(finite, scaled, 0)
+    if len(distance) <= 50:
+        return scaled
+    place = np.empty(len(distance))
+    place[np.argsort(distance, kind="stable")] = np.arange(len(distance))
+    spread: Float64 = np.round(scaled, 6) * (1 - 1e-6) + 1e-6 * (1 - place / len(distance))
+    return spread

@@ -1,0 +1,59 @@
+"""What makes a folder a run: projector_config.pbtxt, and an events file, without which TensorBoard does not list it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exporter.runs import notf
+
+CONFIG = "projector_config.pbtxt"
+CHECKPOINT = "checkpoint"
+LATEST = 4_102_444_800
+"""2100-01-01 in seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One tensor of the config. Paths are relative to the run; no `path`: it is in the run's checkpoint."""
+
+    name: str
+    shape: tuple[int, int]
+    path: str | None
+    metadata: str
+
+
+def config_text(tensors: Sequence[TensorEntry]) -> str:
+    """projector_config.pbtxt; without `model_checkpoint_path`, which TensorBoard reads from where it was started."""
+    from google.protobuf import text_format
+    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+    config = ProjectorConfig()
+    for tensor in tensors:
+        entry = config.embeddings.add(tensor_name=tensor.name, metadata_path=tensor.metadata, tensor_shape=tensor.shape)
+        if tensor.path is not None:
+            entry.tensor_path = tensor.path
+    text: str = text_format.MessageToString(config)
+    return text
+
+
+def events_name(now: float) -> str:
+    """TensorBoard lists a run when it finds `tfevents` in a file's name."""
+    return f"events.out.tfevents.{int(now)}.chroma-projector"
+
+
+def events(now: float) -> bytes:
+    """An events file of one record, the file version.
+
+    TensorBoard's fast loader sorts runs by their smallest wall_time, and the Projector opens the first: this one is
+    below every true time and falls as time goes on, so the newest run opens.
+    """
+    notf.without_tensorflow()
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    written = io.BytesIO()
+    event = Event(wall_time=(LATEST - now) / 1000, file_version="brain.Event:2")
+    RecordWriter(written).write(event.SerializeToString())
+    return written.getvalue()

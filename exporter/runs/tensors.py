@@ -1,0 +1,96 @@
+"""Vectors on disk, in the three formats that the Projector reads: text, raw float32, TensorFlow checkpoint."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from exporter.errors import OutputError
+from exporter.records import Float32
+
+_BLOCK = 10_000
+"""Rows turned to text at once."""
+
+
+def padded(values: Float32) -> Float32:
+    """(n, d) with d at least 3: the Projector shows two columns as an empty picture and does not list one."""
+    rows, dimension = values.shape
+    if dimension >= 3:
+        return values
+    return np.concatenate([values, np.zeros((rows, 3 - dimension), np.float32)], axis=1)
+
+
+def to_tsv(values: Float32) -> Iterator[bytes]:
+    """Tab-separated lines with the shortest digits that read back to the same float32."""
+    for start in range(0, len(values), _BLOCK):
+        block = orjson.dumps(np.ascontiguousarray(values[start : start + _BLOCK]), option=orjson.OPT_SERIALIZE_NUMPY)
+        yield block[2:-2].replace(b"],[", b"\n").replace(b",", b"\t") + b"\n"
+
+
+def to_bytes(values: Float32) -> bytes:
+    """Little-endian float32, row after row; every bit as given, but for the first byte where that must be guarded.
+
+    TensorBoard takes a file for text until a byte can't be UTF-8 (projector_plugin.py:392, 2.21.0); with TensorFlow it
+    looks at the first line only. Such a file gets a first byte that no UTF-8 text starts with: a change of 1.5e-5 of
+    one value at most.
+    """
+    raw = np.ascontiguousarray(values, "<f4").tobytes()
+    return bytes([raw[0] & 0x3F | 0x80]) + raw[1:] if _looks_like_text(raw) else raw
+
+
+def _looks_like_text(raw: bytes) -> bool:
+    line_end = raw.find(b"\n")
+    try:
+        raw[: len(raw) if line_end < 0 else line_end + 1].decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def has_tensorflow() -> bool:
+    """Can checkpoints be written and read here?"""
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+def write_checkpoint(folder: Path, prefix: str, name: str, values: Float32) -> list[Path]:
+    """A TensorFlow checkpoint with one variable of this name, and the state file that says it is the latest.
+
+    Written and read back by a process of its own: TensorFlow takes ten seconds and 600 MB, and stays.
+    Raises OutputError when TensorFlow is not installed or fails.
+    """
+    if not has_tensorflow():
+        raise OutputError("a checkpoint needs TensorFlow: pip install tensorflow-cpu, or use --tensor-format bytes")
+    with tempfile.TemporaryDirectory() as scratch:
+        array = Path(scratch) / "values.npy"
+        np.save(array, values)
+        done = subprocess.run(
+            [sys.executable, "-m", __name__, str(array), str(folder / prefix), name], capture_output=True, text=True
+        )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise OutputError(f"TensorFlow could not write the checkpoint: {reason[:200]}")
+    state = folder / "checkpoint"
+    state.write_text(f'model_checkpoint_path: "{prefix}"\nall_model_checkpoint_paths: "{prefix}"\n')
+    return [state, *sorted(folder.glob(f"{prefix}.*"))]
+
+
+def _write_with_tensorflow(array: str, prefix: str, name: str) -> None:
+    """Runs in the process that `write_checkpoint` starts."""
+    import tensorflow as tf
+
+    values = np.load(array)
+    tf.raw_ops.SaveV2(prefix=prefix, tensor_names=[name], shape_and_slices=[""], tensors=[values])
+    read = tf.train.load_checkpoint(prefix).get_tensor(name)
+    if not np.array_equal(read, values):
+        raise SystemExit("what was read back is not what was written")
+
+
+if __name__ == "__main__":
+    _write_with_tensorflow(*sys.argv[1:])

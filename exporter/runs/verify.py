@@ -1,0 +1,176 @@
+"""Is a run whole, unchanged, and free of what makes the Projector fail? Every fault in words."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from exporter.records import Float32
+from exporter.runs import manifest, notf, projector
+from exporter.runs.metadata import read_as_the_page_does
+
+ROWS_SHOWN = 100_000
+"""The page asks for the first 100,000 rows and no more."""
+REQUIRED_COLUMNS = ("label", "source", "page", "distance", "contains_answer", "is_question")
+
+
+def faults(run: Path) -> list[str]:
+    """Everything wrong with a run; empty when it is whole. Raises OutputError when the folder is no run at all."""
+    facts = manifest.read(run)
+    return [*_changed_files(run, facts), *structural_faults(run)]
+
+
+def structural_faults(run: Path) -> list[str]:
+    """What would break the page or the server, whatever the hashes say: for a run about to be published."""
+    found = list(_no_events(run))
+    try:
+        config = _config(run)
+    except Exception as error:  # text_format raises what it likes on a text that is no config
+        return [*found, f"{projector.CONFIG} can't be read ({error}): every run of the log directory would fail"]
+    if not config.embeddings:
+        return [*found, f"{projector.CONFIG} names no tensor"]
+    names = [embedding.tensor_name for embedding in config.embeddings]
+    found += [f"two tensors are called {name!r}" for name in sorted({name for name in names if names.count(name) > 1})]
+    for embedding in config.embeddings:
+        found += [f"tensor {embedding.tensor_name!r}: {fault}" for fault in _tensor_faults(run, embedding)]
+    return found or list(_refused_by_tensorboard(run, config))
+
+
+def read_tensor(run: Path, path: str, shape: tuple[int, int]) -> Float32:
+    """A tensor of a run from its file, (rows, dimension) float32. Raises ValueError when it has another shape."""
+    if path.endswith(".tsv"):
+        return np.loadtxt(run / path, dtype=np.float32, delimiter="\t", ndmin=2)
+    return np.fromfile(run / path, "<f4").reshape(shape)
+
+
+def _changed_files(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
+    for name, record in facts.get("files", {}).items():
+        path = run / name
+        if not _is_inside(run, path):
+            yield f"{name} lies outside the run"
+        elif not path.is_file():
+            yield f"{name} is missing"
+        elif path.stat().st_size != record["size"]:
+            yield f"{name} has {path.stat().st_size:,} bytes, the manifest says {record['size']:,}"
+        else:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != record["sha256"]:
+                    yield f"{name} was changed: its sha256 is not the manifest's"
+
+
+def _no_events(run: Path) -> Iterator[str]:
+    if not any(manifest.is_events(path.name) and path.stat().st_size for path in run.iterdir()):
+        yield "there is no events file, so TensorBoard does not list the run"
+
+
+def _config(run: Path) -> Any:
+    from google.protobuf import text_format
+    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+    return text_format.Parse((run / projector.CONFIG).read_text(encoding="utf-8"), ProjectorConfig())
+
+
+def _is_inside(run: Path, path: Path) -> bool:
+    return path.resolve().is_relative_to(run.resolve())
+
+
+def _tensor_faults(run: Path, embedding: Any) -> Iterator[str]:
+    name, shape = embedding.tensor_name, tuple(embedding.tensor_shape)
+    if not name or any(character in name for character in "&#%+") or name.endswith(":0"):
+        yield "its name breaks the page's addresses"
+    if len(shape) != 2:
+        yield f"its shape {shape} is not rows and columns"
+        return
+    rows, dimension = shape
+    if rows < 2 or dimension < 3:
+        yield f"with {rows} rows and {dimension} columns the page shows nothing: it takes 2 and 3"
+    if rows > ROWS_SHOWN:
+        yield f"it has {rows:,} rows, the page loads the first {ROWS_SHOWN:,}"
+    if embedding.tensor_path:
+        yield from _values_faults(run, embedding.tensor_path, (rows, dimension))
+    elif not (run / projector.CHECKPOINT).is_file():
+        yield "it has no file, and the run no checkpoint"
+    yield from _metadata_faults(run, embedding.metadata_path, rows)
+
+
+def _values_faults(run: Path, path: str, shape: tuple[int, int]) -> Iterator[str]:
+    if not _is_inside(run, run / path):
+        yield f"{path} lies outside the run, so TensorBoard refuses it"
+        return
+    try:
+        values = read_tensor(run, path, shape)
+    except FileNotFoundError:
+        yield f"{path} is missing"
+    except ValueError:
+        yield f"{path} does not hold {shape[0]:,} x {shape[1]:,} numbers"
+    else:
+        if values.shape != shape:
+            yield f"{path} holds {values.shape}, the config says {shape}"
+        elif not np.isfinite(values).all():
+            yield f"{path} holds NaN or infinity, so the page shows no picture"
+
+
+def _metadata_faults(run: Path, path: str, rows: int) -> Iterator[str]:
+    if not path or not _is_inside(run, run / path):
+        yield f"its metadata {path!r} is no file of the run"
+        return
+    try:
+        names, cells = read_as_the_page_does((run / path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        yield f"{path} is missing"
+        return
+    except UnicodeDecodeError:
+        yield f"{path} is not UTF-8"
+        return
+    if len(cells) != rows:
+        yield f"{path} has {len(cells):,} lines for {rows:,} rows"
+    if len(set(names)) != len(names):
+        yield f"{path} has two columns of one name"
+    for missing in (name for name in REQUIRED_COLUMNS if name not in names):
+        yield f"{path} lacks the column {missing}"
+    if any(len(line) != len(names) for line in cells):
+        yield f"{path} has lines of other lengths than its header"
+    elif any(not cell for line in cells for cell in line):
+        yield f"{path} has empty cells, which break the page's search"
+
+
+def _refused_by_tensorboard(run: Path, config: Any) -> Iterator[str]:
+    """What TensorBoard's own plugin says of the run; in a process of its own where that takes TensorFlow."""
+    if all(embedding.tensor_path for embedding in config.embeddings):
+        notf.without_tensorflow()
+        try:
+            load_in_tensorboard(run)
+        except Exception as error:  # whatever it raises would reach the user's page
+            yield f"TensorBoard can't load the run: {error}"
+        return
+    command = [sys.executable, "-m", __name__, str(run)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        yield f"TensorBoard can't load the run: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
+
+
+def load_in_tensorboard(run: Path) -> None:
+    """Have TensorBoard's plugin read a run; raises what it raises, and ValueError when a tensor is not to be had."""
+    from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.projector.projector_plugin import ProjectorPlugin
+    from werkzeug.test import Client
+
+    provider = SimpleNamespace(list_runs=lambda *_, **__: [SimpleNamespace(run_name=run.name)])
+    plugin = ProjectorPlugin(TBContext(logdir=str(run.parent), data_provider=provider))
+    apps = plugin.get_plugin_apps()
+    for embedding in _config(run).embeddings:
+        for route in ("/tensor", "/metadata"):
+            answer = Client(apps[route]).get("/", query_string={"run": run.name, "name": embedding.tensor_name})
+            if answer.status_code != 200:
+                raise ValueError(f"{route} of {embedding.tensor_name}: {answer.get_data(as_text=True)[:200]}")
+
+
+if __name__ == "__main__":
+    load_in_tensorboard(Path(sys.argv[1]))

@@ -1,0 +1,89 @@
+"""verify finds what is wrong with a run, and says it in words."""
+
+import json
+
+import numpy as np
+import pytest
+
+from exporter.errors import OutputError
+from exporter.runs.verify import faults, structural_faults
+from tests.runs.conftest import make_run
+
+
+def asset(path, stem):
+    return next((path / "assets").glob(f"{stem}-*"))
+
+
+def edit_config(path, old, new):
+    config = path / "projector_config.pbtxt"
+    config.write_text(config.read_text().replace(old, new))
+
+
+def break_metadata(path, change):
+    metadata = asset(path, "metadata")
+    metadata.write_bytes(change(metadata.read_bytes()))
+
+
+BREAKS = {
+    "changed": (
+        lambda p: (p / "vectors.tsv").write_text((p / "vectors.tsv").read_text().replace("1", "2", 1)),
+        "sha256",
+    ),
+    "missing": (lambda p: asset(p, "vectors").unlink(), "is missing"),
+    "truncated": (lambda p: asset(p, "vectors").write_bytes(b"\x80" * 40), "does not hold 13 x 4 numbers"),
+    "no events": (lambda p: next(p.glob("events*")).unlink(), "no events file"),
+    "config": (lambda p: (p / "projector_config.pbtxt").write_text("embeddings {"), "every run of the log directory"),
+    "empty config": (lambda p: (p / "projector_config.pbtxt").write_text(""), "names no tensor"),
+    "outside": (lambda p: edit_config(p, 'tensor_path: "assets/', 'tensor_path: "../assets/'), "outside the run"),
+    "name": (lambda p: edit_config(p, 'tensor_name: "vectors', 'tensor_name: "a&b'), "addresses"),
+    "nan": (
+        lambda p: asset(p, "vectors").write_bytes(np.full((13, 4), np.nan, "<f4").tobytes()),
+        "holds NaN or infinity",
+    ),
+    "one row less": (lambda p: break_metadata(p, lambda raw: raw[: raw[:-1].rfind(b"\n") + 1]), "12 lines for 13 rows"),
+    "empty cell": (lambda p: break_metadata(p, lambda raw: raw.replace(b"doc1.md\t", b"\t", 1)), "empty cells"),
+    "ragged": (lambda p: break_metadata(p, lambda raw: raw.replace(b"doc1.md\t", b"doc1.md\t1\t", 1)), "other lengths"),
+    "latin-1": (lambda p: break_metadata(p, lambda raw: raw.replace(b"doc1", b"do\xe91", 1)), "not UTF-8"),
+    "no column": (lambda p: break_metadata(p, lambda raw: raw.replace(b"is_question", b"is_qu", 1)), "is_question"),
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_every_fault_is_found(tmp_path, what):
+    """Each way to break a run is told, in words that name it."""
+    path = make_run(tmp_path / "run")
+    assert faults(path) == []
+    change, words = BREAKS[what]
+    change(path)
+    assert any(words in fault for fault in faults(path)), faults(path)
+
+
+@pytest.mark.parametrize("what", sorted(set(BREAKS) - {"changed"}))
+def test_faults_show_without_hashes(tmp_path, what):
+    """What would break the page is seen without the manifest's help: so a faulty run is never published."""
+    path = make_run(tmp_path / "run")
+    BREAKS[what][0](path)
+    assert structural_faults(path)
+
+
+def test_checkpoint(tmp_path):
+    """A checkpoint is read by TensorFlow in a process of its own; a damaged one is told."""
+    pytest.importorskip("tensorboard")
+    path = make_run(tmp_path / "run", tensor_format="checkpoint")
+    assert faults(path) == []
+    data = next(path.glob("*.data-*"))
+    data.write_bytes(b"")
+    assert any("TensorBoard can't load" in fault or "bytes" in fault for fault in structural_faults(path))
+
+
+def test_not_a_run(tmp_path):
+    """A folder that is no run, a broken manifest and a newer format are each one clear line."""
+    with pytest.raises(OutputError, match="is not a run"):
+        faults(tmp_path)
+    path = make_run(tmp_path / "run")
+    (path / "manifest.json").write_text("{")
+    with pytest.raises(OutputError, match="can't be read"):
+        faults(path)
+    (path / "manifest.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(OutputError, match="newer"):
+        faults(path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from exporter.records import Batch, Collection, Int64
 
@@ -50,3 +52,36 @@ class Source(Protocol):
         where_document: Filter | None = None,
     ) -> T:
         """`use(rows)`, on one point in time; called again from the start when the collection changed meanwhile."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a server wants to know of its clients; `timeout` in seconds. A directory needs none of it."""
+
+    token: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tenant: str | None = None
+    database: str | None = None
+    timeout: float = 60.0
+
+
+NO_ACCESS = Access()
+
+
+def open_source(spec: str | Path | Any, access: Access = NO_ACCESS) -> Source:
+    """The source that `spec` names: a directory, the http(s) address of a server, or a live collection.
+
+    A live collection is a chromadb `Collection` or a LangChain `Chroma`.
+    Raises `SourceError` for a path that is no Chroma directory, `NetworkError` for a server that can't be used.
+    """
+    if isinstance(spec, str) and spec.startswith(("http://", "https://")):
+        from exporter.sources.server import Server
+
+        return Server(spec, **vars(access))
+    if isinstance(spec, (str, Path)):
+        from exporter.sources.directory import Directory
+
+        return Directory(spec)
+    from exporter.sources.langchain import Client
+
+    return Client(spec)

@@ -1,0 +1,138 @@
+"""What a Chroma database says of itself: which versions wrote it, and which collections it holds.
+
+No file carries Chroma's version. The `migrations` table does: the newest migration of each of its three directories.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.errors import CollectionError, SourceError
+from exporter.records import Collection, Scalar
+from exporter.sources.configuration import model_of, space_of
+from exporter.sources.database import Database
+from exporter.sources.queue import Batching
+
+OLDEST = {"sysdb": 3, "metadb": 3, "embeddings_queue": 1}
+NEWEST = {"sysdb": 10, "metadb": 6, "embeddings_queue": 2}
+"""The migrations of 0.4.10 and of 1.5.9: between them the layout is known."""
+
+
+class UnknownLayout(Exception):
+    """A database of a version whose tables this reader does not know."""
+
+
+def first_value(text: str | None, whole: int | None, real: float | None, flag: int | None = None) -> Scalar | None:
+    """The value that a row of columns by type stands for; None when all are NULL."""
+    if text is not None:
+        return text
+    if whole is not None:
+        return whole
+    if real is not None:
+        return real
+    return None if flag is None else bool(flag)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one family of Chroma versions puts index, tables and queue together."""
+
+    name: str
+    by_user_id: bool = False
+    """`get` answers in the order of the ids as text, not in the order in which they were added."""
+    batches: bool = False
+    """Vectors that wait for a full batch are handed out as they were added."""
+    counts_records: bool = False
+    """A batch is full after so many records of the queue, not after so many ids that wait."""
+
+
+CHROMA_1 = Rule("Chroma 1.x")
+CHROMA_0_6 = Rule("Chroma 0.5.11 to 0.6", batches=True, counts_records=True)
+CHROMA_0_4 = Rule("Chroma 0.4 to 0.5.10", batches=True, by_user_id=True)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which tables there are, and by which rule they are read."""
+
+    rule: Rule
+    arrays: bool
+    """Whether there is a table of array metadata (1.5)."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One collection of the catalogue, with what only its reader needs: the names of its parts."""
+
+    collection: Collection
+    topic: str
+    vectors: str
+    """The VECTOR segment, after which the index folder is named."""
+    metadata: str
+    """The METADATA segment, which owns the rows."""
+    batching: Batching | None
+
+
+def read_layout(database: Database) -> Layout:
+    """Raises `SourceError` where there are no Chroma tables, `UnknownLayout` where they are of an unknown version."""
+    if not database.select("SELECT 1 FROM sqlite_master WHERE name = 'migrations'"):
+        raise SourceError(f"{database.file} holds no tables of Chroma; give the directory that Chroma wrote")
+    versions = dict(database.select("SELECT dir, max(version) FROM migrations GROUP BY dir"))
+    if any(not OLDEST[name] <= versions.get(name, 0) <= NEWEST[name] for name in OLDEST):
+        raise UnknownLayout(", ".join(f"{name} {version}" for name, version in sorted(versions.items())))
+    if versions["metadb"] >= 5:
+        return Layout(CHROMA_1, arrays=versions["metadb"] >= 6)
+    return Layout(CHROMA_0_6 if versions["embeddings_queue"] >= 2 else CHROMA_0_4, arrays=False)
+
+
+def read_entries(database: Database, rule: Rule) -> list[Entry]:
+    """Every collection, by name; its number of rows is still 0."""
+    columns = [column[1] for column in database.select("PRAGMA table_info(collections)")]
+    rows = [dict(zip(columns, row, strict=True)) for row in database.select("SELECT * FROM collections ORDER BY name")]
+    databases = {}
+    if "database_id" in columns:
+        databases = {key: names for key, *names in database.select("SELECT id, name, tenant_id FROM databases")}
+    return [_entry(database, rule, row, databases.get(row.get("database_id"), ())) for row in rows]
+
+
+def find(entries: list[Entry], collection: Collection) -> Entry:
+    """The entry of a collection that was listed before. Raises `CollectionError` when it is gone."""
+    key = (collection.tenant, collection.database, collection.name)
+    for entry in entries:
+        if (entry.collection.tenant, entry.collection.database, entry.collection.name) == key:
+            return entry
+    names = ", ".join(entry.collection.name for entry in entries) or "none"
+    raise CollectionError(f"there is no collection {collection.name!r} (there are: {names}); name one of them")
+
+
+def _entry(database: Database, rule: Rule, row: Mapping[str, Any], place: Sequence[str]) -> Entry:
+    segments = dict(database.select("SELECT scope, id FROM segments WHERE collection = ?", row["id"]))
+    vectors, metadata = segments.get("VECTOR", ""), segments.get("METADATA", "")
+    own = _metadata(database, "collection", row["id"])
+    # 0.4 to 0.6 build the index from what they copied to the segment; a collection's own metadata may be replaced later
+    recorded = {**own, **_metadata(database, "segment", vectors)}
+    schema, configuration = (json.loads(row.get(column) or "{}") for column in ("schema_str", "config_json_str"))
+    space, space_from = space_of(schema, configuration, recorded)
+    collection = Collection(
+        name=row["name"],
+        rows=0,
+        dimension=row["dimension"],
+        space=space,
+        space_from=space_from,
+        model=model_of(schema, configuration),
+        metadata=own,
+        **dict(zip(("database", "tenant"), place, strict=False)),
+    )
+    topic = row.get("topic") or f"persistent://default/default/{row['id']}"  # rust/sqlite/src/helpers.rs:365
+    batching = Batching(int(recorded.get("hnsw:batch_size", 100)), rule.counts_records) if rule.batches else None
+    return Entry(collection, topic, vectors, metadata, batching)
+
+
+def _metadata(database: Database, owner: str, name: str) -> dict[str, Scalar]:
+    columns = {column[1] for column in database.select(f"PRAGMA table_info({owner}_metadata)")}
+    values = "str_value, int_value, float_value" + (", bool_value" if "bool_value" in columns else "")
+    rows = database.select(f"SELECT key, {values} FROM {owner}_metadata WHERE {owner}_id = ? ORDER BY key", name)  # noqa: S608
+    return {key: value for key, *found in rows if (value := first_value(*found)) is not None}

@@ -1,0 +1,143 @@
+"""Records to tables, JSON and progress bars: the only module that draws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from exporter.records import Collection, Progress
+    from exporter.workflows.run import Answered, Run
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def note(message: str) -> None:
+    """A line on stderr."""
+    click.echo(message, err=True)
+
+
+@contextmanager
+def progress_bars(show: bool) -> Iterator[Progress]:
+    """A `Progress` that draws on stderr while the block runs: on a terminal only, and gone at the end."""
+    console = _console(stderr=True)
+    if not show or not console.is_terminal:
+        yield lambda stage, done, total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show_progress(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                for task in tasks.values():
+                    bars.update(task, visible=False)
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield show_progress
+
+
+def print_run(run: Run) -> None:
+    """What came back for each question, where the answer is, and how much is shown."""
+    for question in run.questions:
+        _print_answered(question, run)
+    shown, left_out = run.facts["points"] - len(run.questions), run.facts["left_out"]
+    if left_out:
+        rows = run.facts["source"]["rows_after_filter"]
+        answers = run.facts["left_out_with_answer"]
+        held = f" ({answers:,} of those left out hold the answer)" if answers else ""
+        click.echo(
+            f"{shown:,} of {rows:,} shown{held}; --max-points {min(rows + len(run.questions), 100_000)} for more"
+        )
+
+
+def print_collections(found: Sequence[Collection]) -> None:
+    """A table of collections on stdout."""
+    from rich.table import Table
+
+    table = Table("name", box=None, pad_edge=False)
+    for heading in ("rows", "dimension"):
+        table.add_column(heading, justify="right")
+    for heading in ("space", "model", "database"):
+        table.add_column(heading)
+    for one in found:
+        dimension = "-" if one.dimension is None else str(one.dimension)
+        table.add_row(
+            _text(one.name), f"{one.rows:,}", dimension, one.space, _text(model_name(one) or "-"), one.database
+        )
+    _console().print(table)
+
+
+def model_name(collection: Collection) -> str | None:
+    """The recorded model in a few words."""
+    if collection.model is None:
+        return None
+    inner = collection.model.config.get("model_name") or collection.model.config.get("model")
+    return f"{collection.model.name} {inner}" if inner else collection.model.name
+
+
+def _print_answered(question: Answered, run: Run) -> None:
+    from rich.table import Table
+
+    console = _console()
+    console.print(_text(f"★ {question.text}"), style="bold", highlight=False)
+    table = Table(box=None, pad_edge=False, expand=True)
+    for heading in ("rank", "distance"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("source", no_wrap=True, max_width=24)
+    table.add_column("page", justify="right", no_wrap=True, max_width=8)
+    table.add_column("answer", justify="center", no_wrap=True)
+    table.add_column("text", no_wrap=True, ratio=1)
+    for hit in question.hits:
+        page = "-" if hit.page is None else str(hit.page)
+        source = (hit.source or "-").rstrip("/").rsplit("/", 1)[-1]
+        tick = "✓" if hit.contains_answer else ""
+        table.add_row(str(hit.rank), f"{hit.distance:.4f}", _text(source), _text(page), tick, _text(hit.text))
+    console.print(table)
+    console.print(_text(verdict(question, run)), highlight=False, soft_wrap=True)
+
+
+def verdict(question: Answered, run: Run) -> str:
+    """In one line: where the answer is."""
+    facts = next(found for found in run.facts["questions"] if found["text"] == question.text)
+    rows = run.facts["source"]["rows_after_filter"]
+    if not facts["answers"]:
+        return "no answer was given, so whether one was retrieved is not known: --answer TEXT marks it"
+    if question.first_answer_rank is None:
+        return f"no chunk holds the answer: it is in none of the {rows:,}"
+    top_k, first = run.facts["top_k"], question.first_answer_rank
+    missed = "" if first <= top_k else f": missed by the top {top_k}"
+    return f"first chunk with the answer: rank {first:,} of {rows:,}{missed} ({facts['chunks_with_answer']:,} hold it)"
+
+
+def _text(value: str) -> Any:
+    """Foreign text as text: rich would read [brackets] as markup."""
+    from rich.text import Text
+
+    return Text(" ".join(value.split()))
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    plain = Console(stderr=stderr)
+    return plain if plain.is_terminal else Console(stderr=stderr, width=120, color_system=None)

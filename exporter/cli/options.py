@@ -1,0 +1,111 @@
+"""Options that several commands share, each declared once, and help that is grouped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from exporter.errors import QueryError, UsageError
+
+if TYPE_CHECKING:
+    from exporter.sources import Access
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Option(click.Option):
+    """An option that knows under which heading of the help it stands."""
+
+    def __init__(self, *arguments: Any, group: str = "Options", **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.group = group
+
+
+class Command(click.Command):
+    """A command whose help groups its options."""
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """One section a group, in the order of the options."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(context):
+            record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
+            if record is not None:
+                sections.setdefault(getattr(parameter, "group", "Options"), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records, col_max=34)
+
+
+def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
+    """`click.option` under a heading."""
+    return click.option(*names, cls=Option, group=group, **settings)
+
+
+source_argument = click.argument("source", metavar="SOURCE")
+
+
+def access_options(command: F) -> F:
+    """What a server wants to know; the command gets it as the keywords that `access` takes."""
+    group = "A Chroma server"
+    for decorate in (
+        option("--timeout", group=group, type=float, default=60.0, show_default=True, help="Seconds for an answer."),
+        option("--database", group=group, metavar="NAME", envvar="CHROMA_DATABASE", help="Of a directory, too."),
+        option("--tenant", group=group, metavar="NAME", envvar="CHROMA_TENANT", help="Default: default_tenant."),
+        option("--header", "headers", group=group, metavar="NAME:VALUE", multiple=True, help="Sent as it is."),
+        option("--token", group=group, metavar="TEXT", envvar="CHROMA_API_KEY", help="Or set CHROMA_API_KEY."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def access(token: str | None, headers: Sequence[str], **rest: Any) -> Access:
+    """The record of these options. Raises UsageError for a header without a colon."""
+    from exporter.sources import Access
+
+    named = {}
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip():
+            raise UsageError('--header takes a name and a value, as in --header "X-Team: search"')
+        named[name.strip()] = value.strip()
+    return Access(token, named, **rest)
+
+
+json_option = option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON value on stdout.")
+debug_option = option("--debug", group="Output", is_flag=True, help="Show the traceback of an error.")
+quiet_option = option("--quiet", group="Output", is_flag=True, help="Print errors only.")
+
+logdir_option = option(
+    "--logdir",
+    group="Output",
+    type=click.Path(path_type=Path),
+    default=Path("logs"),
+    show_default=True,
+    help="TensorBoard's log directory.",
+)
+port_option = option(
+    "--port",
+    group="Server",
+    type=click.IntRange(0, 65535),
+    default=6006,
+    show_default=True,
+    help="0: any that is free; taken: the next free one.",
+)
+open_option = option("--open", "open_browser", group="Server", is_flag=True, help="Open a browser, too.")
+
+
+def parse_filter(name: str, text: str | None) -> dict[str, Any] | None:
+    """The JSON object of `--where` or `--where-document`. Raises QueryError when it is none."""
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise QueryError(f'{name} is not JSON ({error}): write it like \'{{"source": "faq.md"}}\'') from None
+    if not isinstance(found, dict):
+        raise QueryError(f'{name} must be a JSON object like \'{{"source": "faq.md"}}\', not {text}')
+    return found

@@ -1,0 +1,34 @@
+"""`chroma-projector verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from exporter.cli import console
+from exporter.cli.options import Command, debug_option, json_option
+from exporter.errors import CheckFailed
+
+
+@click.command(cls=Command)
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@json_option
+@debug_option
+def verify(run: Path, as_json: bool, debug: bool) -> None:
+    """Check a run: is it whole, unchanged, and will the Projector show it?
+
+    \b
+    chroma-projector verify logs/demo-missed
+    """
+    from exporter.workflows.verify import verify as find_faults
+
+    faults = find_faults(run)
+    if as_json:
+        console.print_json({"ok": not faults, "faults": faults})
+    for fault in [] if as_json else faults:
+        click.echo(fault)
+    if faults:
+        raise CheckFailed(f"{run}: {len(faults)} fault(s) found; export the run again")
+    if not as_json:
+        click.echo(f"{run}: whole")

@@ -1,0 +1,138 @@
+"""A run in the hands of a Python user: what the manifest says, and the rows behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exporter.records import Float32
+from exporter.runs import folder, manifest, verify
+from exporter.runs.metadata import read_as_the_page_does
+
+if TYPE_CHECKING:
+    from exporter.serving.tensorboard import Server
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One retrieved chunk. `distance` by the run's metric, `rank` among all chunks of the collection, 1 = nearest."""
+
+    rank: int
+    id: str
+    distance: float
+    source: str | None
+    page: Any
+    contains_answer: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question of a run, and what came back for it; `first_answer_rank` is None when no chunk holds the answer."""
+
+    text: str
+    first_answer_rank: int | None
+    hits: Sequence[Hit]
+
+
+@dataclass(frozen=True)
+class RunPoints:
+    """The rows of a run: `vectors` (m, d) float32, and every column of metadata.tsv as an (m,) array, by name."""
+
+    vectors: Float32
+    columns: Mapping[str, np.ndarray[Any, Any]]
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, column: str) -> np.ndarray[Any, Any]:
+        return self.columns[column]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk. `facts` is its manifest."""
+
+    path: Path
+    facts: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The run's name, as TensorBoard lists it."""
+        return self.path.name
+
+    @property
+    def collection(self) -> str:
+        """The collection it was made from."""
+        return str(self.facts["source"]["collection"])
+
+    @property
+    def metric(self) -> str:
+        """By which its distances were computed: l2, cosine or ip."""
+        return str(self.facts["metric"])
+
+    @property
+    def questions(self) -> list[Answered]:
+        """What was asked, and what came back."""
+        return [
+            Answered(found["text"], found["first_answer_rank"], [Hit(**hit) for hit in found["hits"]])
+            for found in self.facts["questions"]
+        ]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the summary warned of."""
+        return list(self.facts["warnings"])
+
+    @cached_property
+    def points(self) -> RunPoints:
+        """The rows, read from the run's files."""
+        entry = self.facts["tensors"][-1]
+        names, rows = read_as_the_page_does((self.path / folder.METADATA).read_text(encoding="utf-8"))
+        columns = {name: _array(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
+        path = entry["file"] or folder.VECTORS
+        return RunPoints(verify.read_tensor(self.path, path, tuple(entry["shape"])), columns)
+
+    def serve(self, *, port: int = 0) -> Server:
+        """Serve its log directory by TensorBoard; returns when it is up. `.url` says where, `.stop()` ends it."""
+        from exporter.workflows.serve import serve
+
+        return serve(self.path.parent, port=port)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `export --json` prints; these keys stay."""
+        facts = self.facts
+        keys = ("metric", "points", "left_out", "questions", "layouts", "warnings")
+        return {
+            "run": str(self.path),
+            "name": self.name,
+            "collection": self.collection,
+            "rows": facts["source"]["rows"],
+            **{key: facts[key] for key in keys},
+            "model": {key: facts["model"][key] for key in ("name", "median_cosine")},
+        }
+
+    def __str__(self) -> str:
+        return json.dumps(self.to_json(), ensure_ascii=False, indent=2)
+
+
+def open_run(path: str | Path) -> Run:
+    """A run that was exported before. Raises OutputError when the folder is no run."""
+    path = Path(path)
+    return Run(path, manifest.read(path))
+
+
+def _array(cells: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Numbers where all cells are, booleans where all are true or false, else text."""
+    if set(cells) <= {"true", "false"}:
+        return np.array([cell == "true" for cell in cells])
+    try:
+        return np.array([float(cell) for cell in cells])
+    except ValueError:
+        return np.array(cells)

@@ -18,6 +18,7 @@ Metadata: TypeAlias = Mapping[str, MetadataValue]
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 Float64: TypeAlias = npt.NDArray[np.float64]
+Floats: TypeAlias = Float32 | Float64
 Int64: TypeAlias = npt.NDArray[np.int64]
 Bool: TypeAlias = npt.NDArray[np.bool_]
 

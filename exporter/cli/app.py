@@ -13,7 +13,7 @@ import click
 
 from exporter.errors import ExporterError
 
-COMMANDS = ("export", "tensorboard", "collections", "demo", "verify")
+COMMANDS = ("export", "tensorboard", "collections", "demo", "verify", "plot")
 INTERRUPTED = 130
 
 

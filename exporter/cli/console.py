@@ -59,7 +59,10 @@ def progress_bars(show: bool) -> Iterator[Progress]:
 def print_run(run: Run) -> None:
     """What came back for each question, where the answer is, and how much is shown."""
     for question in run.questions:
-        _print_answered(question, run)
+        _print_answered(question)
+    for layout in run.facts["layouts"]:
+        if layout["name"] == "map":
+            click.echo(_trust(layout, min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])))
     shown, left_out = run.facts["points"] - len(run.questions), run.facts["left_out"]
     if left_out:
         rows = run.facts["source"]["rows_after_filter"]
@@ -95,7 +98,7 @@ def model_name(collection: Collection) -> str | None:
     return f"{collection.model.name} {inner}" if inner else collection.model.name
 
 
-def _print_answered(question: Answered, run: Run) -> None:
+def _print_answered(question: Answered) -> None:
     from rich.table import Table
 
     console = _console()
@@ -113,20 +116,14 @@ def _print_answered(question: Answered, run: Run) -> None:
         tick = "✓" if hit.contains_answer else ""
         table.add_row(str(hit.rank), f"{hit.distance:.4f}", _text(source), _text(page), tick, _text(hit.text))
     console.print(table)
-    console.print(_text(verdict(question, run)), highlight=False, soft_wrap=True)
+    console.print(_text(question.verdict), highlight=False, soft_wrap=True)
 
 
-def verdict(question: Answered, run: Run) -> str:
-    """In one line: where the answer is."""
-    facts = next(found for found in run.facts["questions"] if found["text"] == question.text)
-    rows = run.facts["source"]["rows_after_filter"]
-    if not facts["answers"]:
-        return "no answer was given, so whether one was retrieved is not known: --answer TEXT marks it"
-    if question.first_answer_rank is None:
-        return f"no chunk holds the answer: it is in none of the {rows:,}"
-    top_k, first = run.facts["top_k"], question.first_answer_rank
-    missed = "" if first <= top_k else f": missed by the top {top_k}"
-    return f"first chunk with the answer: rank {first:,} of {rows:,}{missed} ({facts['chunks_with_answer']:,} hold it)"
+def _trust(layout: dict[str, Any], k: int) -> str:
+    kept = ", ".join(str(figure) for figure in layout["kept_top_k"])
+    trust = layout["trustworthiness"]
+    figure = "" if trust is None else f" (trustworthiness {trust:.2f}, 1 is perfect)"
+    return f"the map keeps {kept} of the top {k} near the question{figure}; the dartboard keeps all"
 
 
 def _text(value: str) -> Any:

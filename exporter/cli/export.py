@@ -98,11 +98,21 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 @option(
     "--projection",
     group=PICTURE,
-    type=click.Choice(["auto", "none", "pca"]),
+    type=click.Choice(["auto", "none", "pca", "umap"]),
     default="auto",
     show_default=True,
-    help="The map beside the vectors.",
+    help="The map; auto: umap. none: the vectors only.",
 )
+@option(
+    "--open-on",
+    group=PICTURE,
+    type=click.Choice(["question", "map", "vectors"]),
+    default="question",
+    show_default=True,
+    help="What the Projector shows first.",
+)
+@option("--no-sprites", group=PICTURE, is_flag=True, help="Plain dots, no glyphs.")
+@option("--no-lines", group=PICTURE, is_flag=True, help="Don't join the question with its hits.")
 @option(
     "--columns",
     group=PICTURE,
@@ -147,6 +157,8 @@ def export(
     port: int,
     open_browser: bool,
     no_tsv: bool,
+    no_sprites: bool,
+    no_lines: bool,
     columns: str,
     where: str | None,
     where_document: str | None,
@@ -171,7 +183,7 @@ def export(
     from exporter.workflows.export import ExportRequest, write_export
 
     shown = None if columns == "all" else () if columns == "none" else tuple(columns.split(","))
-    request = ExportRequest(**asked, columns=shown, tsv=not no_tsv)
+    request = ExportRequest(**asked, columns=shown, tsv=not no_tsv, sprites=not no_sprites, lines=not no_lines)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         run = write_export(request, progress)
     if as_json:

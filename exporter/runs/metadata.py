@@ -26,7 +26,10 @@ FIXED_COLUMNS = (
     "label", "source", "page", "distance", "contains_answer", "is_question", "role", "rank", "closeness", "question",
     "source_group", "id", "text",
 )  # fmt: skip
-_BREAKS_THE_PAGE = frozenset({"__proto__", "__next__", "__seq_next__"})
+LINES = "__seq_next__"
+"""The row that a row is joined to by a line (vz_projector/data.ts:106 and 166-209 at 70b76c9). The only column with
+empty cells: any filler would make a line of its own for each row, a hundred times slower."""
+_BREAKS_THE_PAGE = frozenset({"__proto__", "__next__", LINES})
 
 _NUMBER_IN_JAVASCRIPT = re.compile(
     r"[+-]?(Infinity|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)|0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+"
@@ -52,8 +55,11 @@ class Table:
         return ("\n".join(lines) + "\n").encode()
 
 
-def table(points: Points, *, columns: Sequence[str] | None = None, text_length: int = 300) -> Table:
-    """All columns of a run; `columns` are the collection's own keys to show (None: all, by name)."""
+def table(points: Points, *, columns: Sequence[str] | None = None, text_length: int = 300, lines: bool = True) -> Table:
+    """All columns of a run; `columns` are the collection's own keys to show (None: all, by name).
+
+    With `lines` a last column joins each question with its hits.
+    """
     rows = range(len(points))
     sources = [points.source(row) for row in rows]
     fixed: dict[str, Sequence[str]] = {
@@ -77,6 +83,9 @@ def table(points: Points, *, columns: Sequence[str] | None = None, text_length: 
     names = _names(own)
     cells = [own_column([(metadata or {}).get(key) for metadata in points.metadatas], text_length) for key in own]
     renamed = {key: name for key, name in zip(own, names, strict=True) if key != name}
+    if lines:
+        names.append(LINES)
+        cells.append([str(row) if row >= 0 else "" for row in points.fan.tolist()])
     return Table([*fixed, *names], [*fixed.values(), *cells], renamed)
 
 

@@ -19,6 +19,9 @@ QUESTION: Final = "question"
 SOURCE_KEYS: Final = ("source", "file_path", "file_name", "url")
 """Where a chunk's source is looked for, in this order: LangChain writes `source`, LlamaIndex `file_path`."""
 
+FAN: Final = 20
+"""How many hits of a question are joined to it by a line."""
+
 
 @dataclass(frozen=True)
 class Points:
@@ -28,6 +31,7 @@ class Points:
     `vectors` (m, d) float32. For a chunk `distance` is the one to its nearest question, which `question` names by its
     index, and `rank` its place there among all chunks of the collection (1 = nearest; 0 for a question).
     `retrieved_by` (m,) is the question whose top k holds the chunk at its best rank, `retrieved_rank`; -1: none does.
+    `fan` (m,) is the row of the question among whose first hits the chunk is (the first such question), -1 where none.
     `position` is the chunk's place in the collection, -1 for a question. `closeness` is 1 at the nearest, 0 at the
     farthest chunk of the collection.
     """
@@ -43,6 +47,7 @@ class Points:
     question: Int64
     retrieved_by: Int64
     retrieved_rank: Int64
+    fan: Int64
     contains_answer: Bool
     is_question: Bool
 
@@ -110,6 +115,7 @@ def arrange(
         question=column(nearest, backwards),
         retrieved_by=column(by, -1),
         retrieved_rank=column(np.where(by >= 0, best, -1), -1),
+        fan=column(_fan(scores, top_k, len(rows)), -1),
         contains_answer=column(answer, False),
         is_question=column(np.zeros(scores.rows, bool), True),
     )
@@ -121,6 +127,15 @@ def _retrieved(scores: Scores, top_k: int) -> tuple[Int64, Int64]:
     best = scores.ranks.min(axis=0).astype(np.int64)
     usable = np.isfinite(scores.distances.min(axis=0))
     return np.where((best <= top_k) & usable, by, -1), best
+
+
+def _fan(scores: Scores, top_k: int, chunks_shown: int) -> Int64:
+    """For each chunk the row of the question that it is joined to; the first question's row is the last of all."""
+    questions = len(scores.ranks)
+    fan = np.full(scores.rows, -1)
+    for question in reversed(range(questions)):
+        fan[scores.top(question, min(top_k, FAN))] = chunks_shown + questions - 1 - question
+    return fan
 
 
 def _closeness(distance: Float64) -> Float64:

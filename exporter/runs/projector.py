@@ -16,12 +16,18 @@ LATEST = 4_102_444_800
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """One tensor of the config. Paths are relative to the run; no `path`: it is in the run's checkpoint."""
+    """One tensor of the config. Paths are relative to the run; no `path`: it is in the run's checkpoint.
+
+    `sprite_cell`: pixels of one glyph each way.
+    """
 
     name: str
     shape: tuple[int, int]
     path: str | None
     metadata: str
+    bookmarks: str | None = None
+    sprite: str | None = None
+    sprite_cell: int = 0
 
 
 def config_text(tensors: Sequence[TensorEntry]) -> str:
@@ -34,6 +40,11 @@ def config_text(tensors: Sequence[TensorEntry]) -> str:
         entry = config.embeddings.add(tensor_name=tensor.name, metadata_path=tensor.metadata, tensor_shape=tensor.shape)
         if tensor.path is not None:
             entry.tensor_path = tensor.path
+        if tensor.bookmarks is not None:
+            entry.bookmarks_path = tensor.bookmarks
+        if tensor.sprite is not None:
+            entry.sprite.image_path = tensor.sprite
+            entry.sprite.single_image_dim.extend([tensor.sprite_cell, tensor.sprite_cell])
     text: str = text_format.MessageToString(config)
     return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,14 +12,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import orjson
 
 from exporter.records import Float32
 from exporter.runs import manifest, notf, projector
-from exporter.runs.metadata import read_as_the_page_does
+from exporter.runs.metadata import LINES, read_as_the_page_does
 
 ROWS_SHOWN = 100_000
 """The page asks for the first 100,000 rows and no more."""
+LARGEST_ATLAS = 8192
+"""Pixels each way of the image that holds the glyphs."""
 REQUIRED_COLUMNS = ("label", "source", "page", "distance", "contains_answer", "is_question")
+REQUIRED_FIELDS = (
+    "selectedProjection", "projections", "pcaComponentDimensions", "tSNEIteration", "tSNEPerplexity",
+    "tSNELearningRate", "customXLeftText", "customXRightText", "customYUpText", "customYDownText", "selectedPoints",
+)  # fmt: skip
+"""Of a bookmark: without one of them the page stops at a click on it, half-way (projections-panel.ts:251-313)."""
 
 
 def faults(run: Path) -> list[str]:
@@ -98,6 +107,10 @@ def _tensor_faults(run: Path, embedding: Any) -> Iterator[str]:
     elif not (run / projector.CHECKPOINT).is_file():
         yield "it has no file, and the run no checkpoint"
     yield from _metadata_faults(run, embedding.metadata_path, rows)
+    if embedding.HasField("sprite"):
+        yield from _sprite_faults(run, embedding.sprite, rows)
+    if embedding.bookmarks_path:
+        yield from _bookmark_faults(run, embedding.bookmarks_path, rows)
 
 
 def _values_faults(run: Path, path: str, shape: tuple[int, int]) -> Iterator[str]:
@@ -137,8 +150,48 @@ def _metadata_faults(run: Path, path: str, rows: int) -> Iterator[str]:
         yield f"{path} lacks the column {missing}"
     if any(len(line) != len(names) for line in cells):
         yield f"{path} has lines of other lengths than its header"
-    elif any(not cell for line in cells for cell in line):
+    elif any(not cell for line in cells for cell in (line[:-1] if names[-1] == LINES else line)):
         yield f"{path} has empty cells, which break the page's search"
+
+
+def _sprite_faults(run: Path, sprite: Any, rows: int) -> Iterator[str]:
+    from PIL import Image
+
+    path, cell = sprite.image_path, tuple(sprite.single_image_dim)
+    if not path or not _is_inside(run, run / path) or not (run / path).is_file():
+        yield f"its sprite {path!r} is no file of the run, so the page would wait for ever"
+        return
+    try:
+        with Image.open(run / path) as image:
+            width, height = image.size
+    except (OSError, Image.DecompressionBombError):
+        yield f"{path} is no image"
+        return
+    side = math.ceil(math.sqrt(rows))
+    if len(cell) != 2 or (width, height) != (side * cell[0], side * cell[1]):
+        yield f"{path} has {width} x {height} pixels, not {side} cells each way: glyphs would stand on wrong points"
+    elif max(width, height) > LARGEST_ATLAS:
+        yield f"{path} has {width} x {height} pixels, the page takes {LARGEST_ATLAS} each way"
+
+
+def _bookmark_faults(run: Path, path: str, rows: int) -> Iterator[str]:
+    if not _is_inside(run, run / path) or not (run / path).is_file():
+        yield f"its bookmarks {path!r} are no file of the run"
+        return
+    try:
+        states = orjson.loads((run / path).read_bytes())
+        lengths = {len(state["projections"]) for state in states}
+        missing = {field for state in states for field in REQUIRED_FIELDS if field not in state}
+        selected = [row for state in states for row in state["selectedPoints"]]
+    except (ValueError, TypeError, KeyError):
+        yield f"{path} holds no bookmarks"
+        return
+    if missing:
+        yield f"{path} lacks {', '.join(sorted(missing))}, so a click would stop half-way"
+    if lengths - {rows}:
+        yield f"{path} places {max(lengths)} points, there are {rows}"
+    if any(not isinstance(row, int) or not 0 <= row < rows for row in selected):
+        yield f"{path} selects points that don't exist"
 
 
 def _refused_by_tensorboard(run: Path, config: Any) -> Iterator[str]:

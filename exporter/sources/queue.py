@@ -29,9 +29,9 @@ Record = dict[str, MetadataValue]
 
 @dataclass(frozen=True)
 class Batching:
-    """How 0.4 to 0.6 fill a batch before it goes through the index: only then a cosine vector is rounded.
+    """How 0.4 to 0.6 fill a batch before it goes into the index: only then a cosine vector is rounded.
 
-    A batch of `size` is full after so many records of the queue; in 0.4, after so many ids that wait.
+    A batch of `size` is full after so many records of the queue; in 0.4, after so many ids that wait in it.
     """
 
     size: int
@@ -91,18 +91,24 @@ def replay_vectors(
 ) -> NewVectors:
     """Apply the records (seq_id, operation, id, whether there is a vector) to an index that holds the ids `indexed`."""
     places: dict[str, int | None] = {}
-    waiting: dict[str, int] = {}
+    waiting: dict[str, int] = {}  # what the batch holds: the record of each id, 0 for a deletion
+    fresh: set[str] = set()  # ids that came with the batch; when they go again, nothing of them waits
     count = 0
     for seq_id, operation, name, has_vector in records:
         there = places[name] is not None if name in places else name in indexed
         count += 1
         if operation == DELETE and there:
-            places[name] = None
-            waiting.pop(name, None)
+            places[name], waiting[name] = None, 0
+            if name in fresh:
+                fresh.remove(name)
+                del waiting[name]
         elif has_vector and _applies(operation, there):
+            if not there and name not in waiting:
+                fresh.add(name)
             places[name] = waiting[name] = seq_id
         if batching and (count if batching.counts_records else len(waiting)) >= batching.size:
             waiting.clear()
+            fresh.clear()
             count = 0
     return NewVectors(places, frozenset(waiting.values() if batching else ()))
 

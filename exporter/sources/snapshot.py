@@ -221,7 +221,7 @@ def is_unrecorded(files: State, database_file: Path) -> bool:
 
 def is_young(files: State) -> bool:
     """Whether an index was written so lately that a persist may still be under way."""
-    return time.time() - _last_write(files) / 1e9 < SETTLING
+    return abs(time.time() - _last_write(files) / 1e9) < SETTLING
 
 
 def _last_write(files: State) -> int:

@@ -21,7 +21,6 @@ import numpy as np
 from exporter.embedding import models
 from exporter.embedding.check import ModelCheck, compare
 from exporter.errors import ModelError, OutputError, QueryError, UsageError
-from exporter.layouts.pca import principal_axes
 from exporter.records import Batch, Collection, Float32, Int64, Progress, Question, Scores, Space, no_progress
 from exporter.retrieval.answers import MATCHES, Matcher, match_any
 from exporter.retrieval.distance import METRICS
@@ -29,10 +28,14 @@ from exporter.retrieval.sample import sample
 from exporter.retrieval.scan import question_distance, scan
 from exporter.runs import folder, publish
 from exporter.runs.metadata import table
-from exporter.runs.points import Points, arrange
+from exporter.runs.points import CHUNK, Points, arrange
+from exporter.runs.readme import readme
 from exporter.runs.verify import ROWS_SHOWN, structural_faults
+from exporter.sharing.picture import save
 from exporter.sources import NO_ACCESS, Access, Filter, Rows, open_source
 from exporter.workflows.collections import choose
+from exporter.workflows.pictures import DARTBOARD, MAP, OpenOn, Pictures, Projection, draw_pictures
+from exporter.workflows.plot import draw_run
 from exporter.workflows.run import Run, open_run
 
 CHECKED = 16
@@ -67,9 +70,12 @@ class ExportRequest:
     model: str | models.Encoder = "auto"
     strict_model: bool = False
     question_vector: Path | None = None
-    projection: Literal["auto", "none", "pca"] = "auto"
     max_points: int = 20_000
     seed: int = 0
+    projection: Projection = "auto"
+    open_on: OpenOn = "question"
+    sprites: bool = True
+    lines: bool = True
     logdir: Path = Path("logs")
     run: str | None = None
     overwrite: bool = False
@@ -151,9 +157,24 @@ def write_export(request: ExportRequest, progress: Progress = no_progress) -> Ru
         raise ModelError(f"{check.warning}; name the right one by --model")
     own = np.array([question_distance(question.vector, metric) for question in questions])
     points = arrange(seen.shown, seen.positions, questions, seen.scores, own, request.top_k)
-    pictures = _pictures(request, points, progress)
+    pictures = draw_pictures(
+        points,
+        questions,
+        seen.scores,
+        top_k=request.top_k,
+        seed=request.seed,
+        projection=request.projection,
+        open_on=request.open_on,
+        sprites=request.sprites,
+        progress=progress,
+    )
     facts = _facts(request, source.location, collection, questions, model, check, seen, points)
-    facts["layouts"] = [{"name": picture.name, "trustworthiness": None, "kept_top_k": None} for picture in pictures]
+    facts["layouts"] = list(pictures.layouts)
+    facts["focus"] = pictures.focus
+    facts["drawn"] = {
+        name: [[row, *glyph] for row, glyph in enumerate(drawn) if glyph.role != CHUNK]
+        for name, drawn in ((DARTBOARD, pictures.around_glyphs), (MAP, pictures.map_glyphs))
+    }
     return _write(request, name, points, pictures, facts, progress)
 
 
@@ -251,13 +272,6 @@ def _check_model(model: models.Model, shown: Batch, progress: Progress) -> Model
     return compare(shown.vectors[rows], model.embed_chunks([str(shown.texts[row]) for row in rows]))
 
 
-def _pictures(request: ExportRequest, points: Points, progress: Progress) -> list[folder.Tensor]:
-    if request.projection == "none":
-        return []
-    progress("laying out", 0, None)
-    return [folder.Tensor("map", principal_axes(points.vectors, 3).astype(np.float32))]
-
-
 def _facts(
     request: ExportRequest,
     location: str,
@@ -325,13 +339,26 @@ def _answered(index: int, question: Question, seen: _Seen, points: Points, reque
                 "text": " ".join((points.texts[row] or "").split())[: request.text_length],
             }
         )
+    first = seen.scores.first_answer_rank(index)
+    holding = int(seen.scores.answers[index].sum())
     return {
         "text": question.text,
         "answers": list(question.answers),
-        "chunks_with_answer": int(seen.scores.answers[index].sum()),
-        "first_answer_rank": seen.scores.first_answer_rank(index),
+        "chunks_with_answer": holding,
+        "first_answer_rank": first,
+        "verdict": verdict(bool(question.answers), first, holding, seen.scores.rows, request.top_k),
         "hits": hits,
     }
+
+
+def verdict(asked: bool, first: int | None, holding: int, rows: int, top_k: int) -> str:
+    """In one line: where the answer is. `holding` chunks hold it, the `first` of them by rank."""
+    if not asked:
+        return "no answer was given, so whether one was retrieved is not known: --answer TEXT marks it"
+    if first is None:
+        return f"no chunk holds the answer: it is in none of the {rows:,}"
+    missed = f", missed by the top {top_k}" if first > top_k else ""
+    return f"first chunk with the answer: rank {first:,} of {rows:,}{missed} ({holding:,} hold it)"
 
 
 def _warnings(collection: Collection, check: ModelCheck | None, seen: _Seen, model: models.Model | None) -> list[str]:
@@ -360,22 +387,24 @@ def _warnings(collection: Collection, check: ModelCheck | None, seen: _Seen, mod
 
 
 def _write(
-    request: ExportRequest,
-    name: str,
-    points: Points,
-    pictures: Sequence[folder.Tensor],
-    facts: dict[str, Any],
-    progress: Progress,
+    request: ExportRequest, name: str, points: Points, pictures: Pictures, facts: dict[str, Any], progress: Progress
 ) -> Run:
     progress("writing", 0, None)
-    columns = table(points, columns=request.columns, text_length=request.text_length)
+    extras = {"README.txt": readme(facts).encode("utf-8", "replace")}
+    if pictures.flat is not None:
+        extras["picture.png"] = save(draw_run(facts, pictures), "png")
+    contents = folder.Contents(
+        vectors=points.vectors,
+        tensors=pictures.tensors,
+        table=table(points, columns=request.columns, text_length=request.text_length, lines=request.lines),
+        facts=facts,
+        flat=None if pictures.flat is None else pictures.flat.astype(np.float32),
+        extras=extras,
+    )
     with publish.stage(request.logdir, name, overwrite=request.overwrite) as staging:
         folder.fill(
             staging.folder,
-            points.vectors,
-            pictures,
-            columns,
-            facts,
+            contents,
             now=time.time(),
             tensor_format=request.tensor_format,
             vectors_tsv=request.tsv,

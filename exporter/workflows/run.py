@@ -16,6 +16,8 @@ from exporter.runs import folder, manifest, verify
 from exporter.runs.metadata import read_as_the_page_does
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from exporter.serving.tensorboard import Server
 
 
@@ -39,6 +41,7 @@ class Answered:
     text: str
     first_answer_rank: int | None
     hits: Sequence[Hit]
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Run:
     def questions(self) -> list[Answered]:
         """What was asked, and what came back."""
         return [
-            Answered(found["text"], found["first_answer_rank"], [Hit(**hit) for hit in found["hits"]])
+            Answered(found["text"], found["first_answer_rank"], [Hit(**hit) for hit in found["hits"]], found["verdict"])
             for found in self.facts["questions"]
         ]
 
@@ -93,7 +96,7 @@ class Run:
     @cached_property
     def points(self) -> RunPoints:
         """The rows, read from the run's files."""
-        entry = self.facts["tensors"][-1]
+        entry = next(entry for entry in self.facts["tensors"] if entry["kind"] == "vectors")
         names, rows = read_as_the_page_does((self.path / folder.METADATA).read_text(encoding="utf-8"))
         columns = {name: _array(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
         path = entry["file"] or folder.VECTORS
@@ -105,17 +108,34 @@ class Run:
 
         return serve(self.path.parent, port=port)
 
+    def plot(self) -> Figure:
+        """The run as a matplotlib figure: the dartboard left, the map right."""
+        from exporter.workflows.plot import plot_run
+
+        return plot_run(self)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the question, its top k, the picture."""
+        from exporter.sharing.notebook import as_html
+
+        picture = self.path / "picture.png"
+        return as_html(self.facts, picture.read_bytes() if picture.is_file() else None)
+
     def to_json(self) -> dict[str, Any]:
         """What `export --json` prints; these keys stay."""
         facts = self.facts
-        keys = ("metric", "points", "left_out", "questions", "layouts", "warnings")
+        keys = ("metric", "points", "left_out", "warnings")
+        asked = ("text", "first_answer_rank", "hits")
+        figures = ("name", "trustworthiness", "kept_top_k")
         return {
             "run": str(self.path),
             "name": self.name,
             "collection": self.collection,
             "rows": facts["source"]["rows"],
             **{key: facts[key] for key in keys},
+            "questions": [{key: found[key] for key in asked} for found in facts["questions"]],
             "model": {key: facts["model"][key] for key in ("name", "median_cosine")},
+            "layouts": [{key: found[key] for key in figures} for found in facts["layouts"]],
         }
 
     def __str__(self) -> str:

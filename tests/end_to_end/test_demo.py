@@ -1,14 +1,20 @@
 """The main job, as a user meets it: the demo, exported by the real CLI, in a real TensorBoard and a real browser."""
 
+import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 
+from exporter.runs.tensors import has_tensorflow
 from exporter.workflows.run import open_run
 
 pytestmark = pytest.mark.xdist_group("demo")
@@ -149,3 +155,37 @@ def test_a_second_demo_reuses_everything(demo_directory, demo_logdir):
     assert done.returncode == 0, done.stderr
     assert [run["name"] for run in json.loads(done.stdout)] == ["demo-found", "demo-missed"]
     assert {path: path.stat().st_mtime_ns for path in demo_logdir.rglob("*")} == before
+
+
+def test_stock_tensorboard(demo_logdir):
+    """The stock `tensorboard --logdir`, with all its defaults, lists the newest run first and serves what was exported."""
+    if not has_tensorflow():
+        pytest.skip("without TensorFlow the stock command is covered by the other tests")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", demo_logdir, "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def get(route):
+        return urllib.request.urlopen(f"http://127.0.0.1:{port}/data/plugin/projector/{route}", timeout=60).read()
+
+    try:
+        deadline = time.monotonic() + 90
+        runs = []
+        while len(runs) < 2 and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                runs = json.loads(get("runs"))
+            time.sleep(0.5)
+        assert runs == ["demo-missed", "demo-found"]
+        run = open_run(demo_logdir / "demo-missed")
+        entry = run.facts["tensors"][-1]
+        values = np.frombuffer(get(f"tensor?run=demo-missed&name={quote(entry['name'])}"), "<f4").reshape(
+            entry["shape"]
+        )
+        assert (values == run.points.vectors).all()
+        told = get(f"metadata?run=demo-missed&name={quote(entry['name'])}")
+        assert told.rstrip(b"\n") == (run.path / "metadata.tsv").read_bytes().rstrip(b"\n")
+    finally:
+        process.terminate()
+        process.wait(timeout=20)

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from exporter.layouts.pca import principal_axes
 from exporter.records import Batch, Question
 from exporter.retrieval.answers import match_any
 from exporter.retrieval.scan import scan
 from exporter.runs import folder
 from exporter.runs.metadata import table
 from exporter.runs.points import arrange
+from exporter.runs.sprites import glyphs
+from exporter.runs.views import View
 
 
 def make_points(rows=12, dimension=4, questions=1, top_k=3, metadatas=None, texts=None, ids=None, seed=0):
@@ -27,12 +30,16 @@ def make_points(rows=12, dimension=4, questions=1, top_k=3, metadatas=None, text
     return arrange(batch, np.arange(rows), asked, scores, np.zeros(questions), top_k)
 
 
-def make_run(path, points=None, **settings):
+def make_run(path, points=None, pictures=(), **settings):
     """A run in the folder `path`, as `export` fills it."""
     points = points if points is not None else make_points()
     path.mkdir(parents=True)
-    settings = {"now": 1_790_000_000.0, **settings}
-    folder.fill(path, points.vectors, settings.pop("pictures", []), table(points), {"questions": []}, **settings)
+    marks = glyphs(points)
+    axes = principal_axes(points.vectors, 3)
+    views = [View("top", axes[:, :2], zoom=2), View("ranked", axes, selected=[len(points) - 1])]
+    vectors = folder.Tensor("vectors", points.vectors, marks, views, axes)
+    contents = folder.Contents(points.vectors, [*pictures, vectors], table(points), {"questions": []})
+    folder.fill(path, contents, **{"now": 1_790_000_000.0, **settings})
     return path
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.runs.metadata import (
     GROUPS,
+    LINES,
     is_number_to_the_page,
     own_column,
     page_column,
@@ -65,7 +66,9 @@ def test_any_metadata_reads_back(rows, questions):
     assert names == list(written.names)
     assert [list(row) for row in zip(*written.columns, strict=True)] == cells
     assert len(cells) == len(points)
-    assert all(cell for row in cells for cell in row)
+    assert all(cell for row in cells for cell in row[:-1])
+    assert names[-1] == LINES
+    names, cells = names[:-1], [row[:-1] for row in cells]
     assert len(set(names)) == len(names)
     assert not {"__proto__", "__next__", "__seq_next__"} & set(names)
     for name, column in zip(names, zip(*cells, strict=True), strict=True):
@@ -140,8 +143,19 @@ def test_source_groups():
 def test_chosen_columns(points):
     """Only the collection's own keys that were asked for are shown, and none when none were."""
     points = make_points(metadatas=[{"a": 1, "b": 2}] * 12)
-    assert list(table(points, columns=("b", "nothing")).names)[-1] == "b"
+    assert list(table(points, columns=("b", "nothing")).names)[-2:] == ["b", LINES]
     assert "a" not in table(points, columns=()).names
+
+
+def test_lines():
+    """The last column joins each of the first 20 hits with its question's row, and is empty for all others."""
+    points = make_points(rows=60, questions=2, top_k=30)
+    names, cells = read_as_the_page_does(table(points).to_tsv().decode())
+    joined = [row[-1] for row in cells]
+    assert set(joined) == {"", "60", "61"}
+    assert joined.count("61") == 20
+    assert joined[-2:] == ["", ""]
+    assert LINES not in table(points, lines=False).names
 
 
 def test_long_texts_are_cut():

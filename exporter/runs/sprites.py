@@ -1,0 +1,132 @@
+"""Glyphs: what a point is, seen without a click. Stock TensorBoard shows nothing else before one.
+
+Filled: retrieved. Square: holds the answer. Number: rank. Star: question. Small grey disc: chunk.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.runs.points import ANSWER, CHUNK, QUESTION, RETRIEVED, RETRIEVED_ANSWER, Points
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+GREY, ORANGE, GREEN, BLACK, WHITE = "#B2BACA", "#CC5200", "#00704A", "#101010", "#FFFFFF"
+COLOURS = {CHUNK: GREY, ANSWER: GREEN, RETRIEVED: ORANGE, RETRIEVED_ANSWER: GREEN, QUESTION: BLACK}
+
+_ATLAS = 8192
+"""The page refuses a bigger image: pixels each way (vz_projector/data-provider.ts:445-455 at 70b76c9)."""
+_SMOOTH = 4
+"""Glyphs are drawn so many times larger, then reduced."""
+_FONT = 0.58
+"""The size of the font as a share of the cell, for one digit; more digits are set smaller, to fit in."""
+_NARROWER = {1: 1.0, 2: 0.82, 3: 0.6, 4: 0.46}
+
+
+class Glyph(NamedTuple):
+    """What is drawn for a row; `number` is the rank that stands in it, 0 for none."""
+
+    role: str
+    number: int = 0
+
+
+def glyphs(points: Points) -> list[Glyph]:
+    """One a row, with the best rank of what was retrieved, and the rank of what holds an answer."""
+    found = []
+    for row in range(len(points)):
+        role = points.role(row)
+        rank = points.retrieved_rank[row] if role in (RETRIEVED, RETRIEVED_ANSWER) else points.rank[row]
+        found.append(Glyph(role, int(rank) if role not in (CHUNK, QUESTION) else 0))
+    return found
+
+
+def cell_size(rows: int) -> int:
+    """Pixels of a glyph's cell, so that the atlas stays in its limit for as many rows as the page loads."""
+    return 32 if rows <= (_ATLAS // 32) ** 2 else 24
+
+
+def atlas(rows: Sequence[Glyph]) -> bytes:
+    """A PNG with a cell a row, as many columns as lines: with any other number the page shows them on wrong points."""
+    from PIL import Image
+
+    size = cell_size(len(rows))
+    side = math.ceil(math.sqrt(len(rows)))
+    sheet = Image.new("RGBA", (side * size, side * size))
+    drawn: dict[Glyph, Image.Image] = {}
+    for place, glyph in enumerate(rows):
+        if glyph not in drawn:
+            drawn[glyph] = draw(glyph, size)
+        sheet.paste(drawn[glyph], (place % side * size, place // side * size))
+    file = io.BytesIO()
+    sheet.save(file, "PNG")
+    return file.getvalue()
+
+
+def draw(glyph: Glyph, size: int) -> Image:
+    """One glyph, `size` pixels square, 2 of them clear on every side: fuller ones bleed into their neighbours.
+
+    The alpha is hard: the page draws every pixel that is not quite clear as if it were opaque.
+    """
+    from PIL import Image, ImageDraw
+
+    big = size * _SMOOTH
+    image = Image.new("RGBA", (big, big))
+    pen = ImageDraw.Draw(image)
+    colour = COLOURS[glyph.role]
+    if glyph.role == CHUNK:
+        pen.ellipse(_box(big, 0.24), fill=colour)
+    elif glyph.role == RETRIEVED:
+        pen.ellipse(_box(big, 0.88), fill=WHITE)
+        pen.ellipse(_box(big, 0.80), fill=colour)
+        _number(image, glyph.number, WHITE)
+    elif glyph.role == ANSWER:
+        pen.rectangle(_box(big, 0.88), fill=colour)
+        pen.rectangle(_box(big, 0.64), fill=WHITE)
+        _number(image, glyph.number, colour, 0.8)
+    elif glyph.role == RETRIEVED_ANSWER:
+        pen.rectangle(_box(big, 0.82), fill=colour)
+        _number(image, glyph.number, WHITE)
+    else:
+        pen.polygon(_star(big), fill=colour)
+    small = image.resize((size, size), Image.Resampling.LANCZOS)
+    small.putalpha(small.getchannel("A").point(lambda alpha: 255 if alpha >= 128 else 0))
+    return small
+
+
+def _box(big: int, share: float) -> tuple[float, float, float, float]:
+    edge = min(share, 1 - 4 * _SMOOTH / big) * big / 2
+    return (big / 2 - edge, big / 2 - edge, big / 2 + edge - 1, big / 2 + edge - 1)
+
+
+def _star(big: int) -> list[tuple[float, float]]:
+    """Five points, 94 % of the cell across; the inner radius half of the outer, so that it stays solid when small."""
+    corners = []
+    for corner in range(10):
+        radius = big * 0.47 * (0.5 if corner % 2 else 1)
+        turn = math.pi * corner / 5
+        corners.append((big / 2 + radius * math.sin(turn), big * 0.54 - radius * math.cos(turn)))
+    return corners
+
+
+def _number(image: Image, number: int, colour: str, share: float = 1) -> None:
+    from PIL import ImageDraw
+
+    text = str(number)
+    font = _font(round(image.height * share * _FONT * _NARROWER.get(len(text), 0.36)))
+    ImageDraw.Draw(image).text((image.width / 2, image.height / 2), text, fill=colour, font=font, anchor="mm")
+
+
+@cache
+def _font(size: int):  # type: ignore[no-untyped-def]  # noqa: ANN202 - Pillow has two classes for it
+    """DejaVu Sans Bold, which matplotlib carries: every machine draws the same glyphs."""
+    from pathlib import Path
+
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"), size)

@@ -1,0 +1,75 @@
+"""Bookmarks: views that are ready to be clicked. What the page makes of them is in vz_projector/data.ts:675-722 and
+projections-panel.ts:251-313 (70b76c9); a field that is missing stops it half-way, with an error in the console only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+
+from exporter.records import Float64
+
+MOST_ENTRIES = 1_000_000
+"""Rows times bookmarks in one file, about 100 bytes each. Above it only the first two are kept."""
+_DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class View:
+    """One bookmark. `places` (m, 2 or 3): flat ones are seen from straight above. `colour` names a column.
+
+    `selected` rows are listed by the page in this order; a selection hides glyphs' colours, so it is never the first.
+    """
+
+    label: str
+    places: Float64
+    selected: Sequence[int] = ()
+    colour: str | None = None
+    zoom: float = 1.0
+
+
+def bookmarks(views: Sequence[View], axes: Float64, dimension: int) -> bytes:
+    """The file of a tensor's bookmarks. `axes` (m, 3): what its PCA tab shows, or a click there would find it blank.
+
+    Coordinates are shown under the UMAP tab: as they are, where the t-SNE tab would start to move them.
+    """
+    rows = len(axes)
+    kept = views if rows * len(views) <= MOST_ENTRIES else views[:2]
+    return orjson.dumps([_state(view, axes, dimension) for view in kept])
+
+
+def _state(view: View, axes: Float64, dimension: int) -> dict[str, object]:
+    flat = view.places.shape[1] == 2
+    places = np.column_stack([view.places, np.zeros(len(view.places))]) if flat else view.places
+    numbers = np.round(np.column_stack([places, axes]), _DECIMALS).tolist()
+    keys = ("umap-0", "umap-1", "umap-2", "pca-0", "pca-1", "pca-2")
+    return {
+        "label": view.label,
+        "selectedProjection": "umap",
+        "projections": [dict(zip(keys, row, strict=True)) for row in numbers],
+        "dataSetDimensions": [len(places), dimension],
+        "umapIs3d": not flat,
+        "umapNeighbors": 15,
+        "umapMinDist": 0.1,
+        "pcaComponentDimensions": [0, 1, 2],
+        "tSNEIteration": 0,
+        "tSNEPerplexity": 0,
+        "tSNELearningRate": 0,
+        "tSNEis3d": True,
+        "customXLeftText": "",
+        "customXRightText": "",
+        "customYUpText": "",
+        "customYDownText": "",
+        "selectedPoints": list(view.selected),
+        "selectedLabelOption": "label",
+        "selectedColorOptionName": view.colour or "",
+        "cameraDef": {
+            "orthographic": flat,
+            "position": [0, 0, 4] if flat else [0.45, 0.9, 1.6],
+            "target": [0, 0, 0],
+            "zoom": view.zoom,
+        },
+    }

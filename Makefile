@@ -44,10 +44,10 @@ check: $(VENV)/ready ## everything that needs no run
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog --check README.md docs/*.md
+	$(BIN)/cog --check docs/*.md
 
 docs: $(VENV)/ready
-	$(BIN)/cog -r README.md docs/*.md
+	$(BIN)/cog -r docs/*.md
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -158,7 +158,7 @@ def test_a_second_demo_reuses_everything(demo_directory, demo_logdir):
 
 
 def test_stock_tensorboard(demo_logdir):
-    """The stock `tensorboard --logdir`, with all its defaults, lists the newest run first and serves what was exported."""
+    """The stock `tensorboard --logdir`, all defaults, lists the newest run first and serves what was exported."""
     if not has_tensorflow():
         pytest.skip("without TensorFlow the stock command is covered by the other tests")
     with socket.socket() as free:

@@ -68,7 +68,8 @@ def test_any_metadata_reads_back(rows, questions):
     assert len(cells) == len(points)
     assert all(cell for row in cells for cell in row[:-1])
     assert names[-1] == LINES
-    names, cells = names[:-1], [row[:-1] for row in cells]
+    cells = [row[:-1] for row in cells]
+    names = names[:-1]
     assert len(set(names)) == len(names)
     assert not {"__proto__", "__next__", "__seq_next__"} & set(names)
     for name, column in zip(names, zip(*cells, strict=True), strict=True):
@@ -150,7 +151,7 @@ def test_chosen_columns(points):
 def test_lines():
     """The last column joins each of the first 20 hits with its question's row, and is empty for all others."""
     points = make_points(rows=60, questions=2, top_k=30)
-    names, cells = read_as_the_page_does(table(points).to_tsv().decode())
+    _, cells = read_as_the_page_does(table(points).to_tsv().decode())
     joined = [row[-1] for row in cells]
     assert set(joined) == {"", "60", "61"}
     assert joined.count("61") == 20

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 
+from exporter.cli import console
 from exporter.runs.tensors import has_tensorflow
 from exporter.workflows.run import open_run
 
@@ -155,6 +157,15 @@ def test_a_second_demo_reuses_everything(demo_directory, demo_logdir):
     assert done.returncode == 0, done.stderr
     assert [run["name"] for run in json.loads(done.stdout)] == ["demo-found", "demo-missed"]
     assert {path: path.stat().st_mtime_ns for path in demo_logdir.rglob("*")} == before
+
+
+def test_the_summary_in_the_readme(demo_logdir, capsys):
+    """The summary that the README shows is the one that the command prints."""
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("the README shows the language reference of Python 3.11, other versions have another text")
+    console.print_run(open_run(demo_logdir / "demo-missed"))
+    printed = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
+    assert printed in (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def test_stock_tensorboard(demo_logdir):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +27,15 @@ def print_json(value: Any) -> None:
 def note(message: str) -> None:
     """A line on stderr."""
     click.echo(message, err=True)
+
+
+def next_step(logdir: Path) -> None:
+    """What to type next, on stderr; in make's words for who came by make."""
+    if "MAKELEVEL" in os.environ:
+        command = "make tensorboard" + ("" if str(logdir) == "logs" else f" LOGDIR={shlex.quote(str(logdir))}")
+    else:
+        command = "chroma-projector tensorboard" + ("" if str(logdir) == "logs" else f" {shlex.quote(str(logdir))}")
+    note(f"next: {command}")
 
 
 @contextmanager

@@ -69,4 +69,4 @@ def demo(
 
         serve_until_interrupted(logdir, port=port, open_browser=open_browser)
     elif not as_json and not quiet:
-        console.note(f"next: chroma-projector tensorboard{'' if str(logdir) == 'logs' else f' {logdir}'}")
+        console.next_step(logdir)

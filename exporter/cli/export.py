@@ -198,5 +198,4 @@ def export(
 
         serve_until_interrupted(request.logdir, port=port, open_browser=open_browser)
     elif not as_json and not quiet:
-        logdir = "" if str(request.logdir) == "logs" else f" {request.logdir}"
-        console.note(f"next: chroma-projector tensorboard{logdir}")
+        console.next_step(request.logdir)

@@ -21,6 +21,8 @@ MINILM = "all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of model.safetensors, as sentence-transformers/all-MiniLM-L6-v2 publishes it on the Hugging Face hub."""
 
+_HUB_TIMEOUT = 10.0  # seconds
+
 MODELS_BY_DIMENSION: Mapping[int, tuple[str, ...]] = MappingProxyType(
     {
         384: (MINILM, "BAAI/bge-small-en-v1.5", "intfloat/multilingual-e5-small"),
@@ -160,23 +162,42 @@ class _SentenceTransformer:
 
 
 def _sentence_transformer(name: str, origin: str, *, prompts: bool = True, unit: bool = False) -> Model:
+    place = name
     if name.removeprefix("sentence-transformers/") == MINILM:
-        name, place, local = MINILM, str(_minilm_weights()), True
-    else:
-        place, local = name, Path(name).exists()
+        name, place = MINILM, str(_minilm_weights())
     _quiet()
     try:
-        from sentence_transformers import SentenceTransformer
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            loaded = SentenceTransformer(place, local_files_only=local)
+        loaded = _load_sentence_transformer(place)
     except Exception as error:  # transformers, hub and network errors share no base
         raise ModelError(
             f"the model {name!r} can't be loaded: {_first_line(error)}; "
             "give a folder that holds it by --model, or the question's vector by --question-vector"
         ) from error
     return Model(name, origin, _SentenceTransformer(loaded, prompts, unit))
+
+
+def _load_sentence_transformer(place: str) -> Any:
+    """From a folder or the local cache; else from the hub, if that answers: without it, its client tries for a minute
+    and a half.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if place.startswith((".", "/", "~")) and not Path(place).exists():
+            raise FileNotFoundError("there is no such folder")
+        try:
+            return SentenceTransformer(place, local_files_only=True)
+        except Exception:
+            if Path(place).exists():
+                raise
+        from huggingface_hub import HfApi
+
+        try:
+            HfApi().model_info(place if "/" in place else f"sentence-transformers/{place}", timeout=_HUB_TIMEOUT)
+        except Exception as error:
+            raise ConnectionError(f"it is not on this machine, and the hub says: {_first_line(error)}") from error
+        return SentenceTransformer(place)
 
 
 def _minilm_weights() -> Path:

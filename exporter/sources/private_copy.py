@@ -123,11 +123,12 @@ def _copy_wal(directory: Path, folders: list[Path], copy: Path) -> None:
 
 def _stop_after(restarts: int) -> Callable[[int, int, int], None]:
     """A backup's progress callback that ends it when it was started over too often."""
-    left, before = restarts, 0
+    left: int = restarts
+    before: int | None = None
 
     def progress(_status: int, remaining: int, _total: int) -> None:
         nonlocal left, before
-        left -= before and remaining > before
+        left -= before is not None and remaining >= before
         before = remaining
         if left < 0:
             raise Changed

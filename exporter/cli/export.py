@@ -180,7 +180,8 @@ def export(
     asked["where"] = parse_filter("--where", where)
     asked["where_document"] = parse_filter("--where-document", where_document)
     asked["access"] = access(token, headers, tenant=tenant, database=database, timeout=timeout)
-    from exporter.workflows.export import ExportRequest, write_export
+    from exporter.workflows.export import write_export
+    from exporter.workflows.request import ExportRequest
 
     shown = None if columns == "all" else () if columns == "none" else tuple(columns.split(","))
     request = ExportRequest(**asked, columns=shown, tsv=not no_tsv, sprites=not no_sprites, lines=not no_lines)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporter.errors import OutputError
 from exporter.records import Floats
 from exporter.runs.points import ANSWER, CHUNK, QUESTION, RETRIEVED, RETRIEVED_ANSWER
 from exporter.runs.sprites import COLOURS, GREY, WHITE, Glyph
+from exporter.runs.verify import read_tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +32,48 @@ class Panel:
     title: str
     places: Floats
     glyphs: Sequence[Glyph]
+
+
+def panels(
+    *, around: Floats | None, around_glyphs: Sequence[Glyph], flat: Floats | None, map_glyphs: Sequence[Glyph]
+) -> list[Panel]:
+    """The halves that there are, from (m, 2) places: the dartboard left, the map right."""
+    found = []
+    if around is not None:
+        found.append(Panel("nearer the middle = nearer the question (only the radius is meant)", around, around_glyphs))
+    if flat is not None:
+        found.append(Panel("map: chunks of one subject stand together", flat, map_glyphs))
+    return found
+
+
+def draw_stored(run: Path, facts: Mapping[str, Any]) -> Figure:
+    """The picture of a run on disk. Raises OutputError when it was exported without a layout."""
+    if facts.get("flat_map") is None:
+        raise OutputError(f"{run} was exported without a layout: export it with --projection auto")
+    rows, drawn = facts["points"], facts["drawn"]
+    flat = read_tensor(run, facts["flat_map"], (rows, 2))
+    entry = next((entry for entry in facts["tensors"] if entry["kind"] == "around_question"), None)
+    around = None if entry is None else read_tensor(run, entry["file"], tuple(entry["shape"]))[:, :2]
+    halves = panels(
+        around=around,
+        around_glyphs=_stored_glyphs(drawn["around_question"], rows),
+        flat=flat,
+        map_glyphs=_stored_glyphs(drawn["map"], rows),
+    )
+    return draw_run(facts, halves)
+
+
+def draw_run(facts: Mapping[str, Any], halves: Sequence[Panel]) -> Figure:
+    """A run's halves, under the question that its dartboard is about, and its verdict."""
+    question = facts["questions"][facts["focus"]]
+    return draw(halves, question["text"], question["verdict"])
+
+
+def _stored_glyphs(drawn: Sequence[Sequence[Any]], rows: int) -> list[Glyph]:
+    glyphs = [Glyph(CHUNK)] * rows
+    for row, role, number in drawn:
+        glyphs[row] = Glyph(role, number)
+    return glyphs
 
 
 def draw(panels: Sequence[Panel], title: str, verdict: str) -> Figure:

@@ -114,7 +114,7 @@ def _entry(database: Database, rule: Rule, row: Mapping[str, Any], place: Sequen
     own = _metadata(database, "collection", row["id"])
     # 0.4 to 0.6 build the index from what they copied to the segment; a collection's own metadata may be replaced later
     recorded = {**own, **_metadata(database, "segment", vectors)}
-    schema, configuration = (json.loads(row.get(column) or "{}") for column in ("schema_str", "config_json_str"))
+    schema, configuration = _parsed(row, "schema_str"), _parsed(row, "config_json_str")
     space, space_from = space_of(schema, configuration, recorded)
     collection = Collection(
         name=row["name"],
@@ -129,6 +129,15 @@ def _entry(database: Database, rule: Rule, row: Mapping[str, Any], place: Sequen
     topic = row.get("topic") or f"persistent://default/default/{row['id']}"  # rust/sqlite/src/helpers.rs:365
     batching = Batching(int(recorded.get("hnsw:batch_size", 100)), rule.counts_records) if rule.batches else None
     return Entry(collection, topic, vectors, metadata, batching)
+
+
+def _parsed(row: Mapping[str, Any], column: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(row.get(column) or "{}"))
+    except (ValueError, TypeError) as error:
+        raise SourceError(
+            f"{column} of the collection {row['name']} is damaged ({error}); restore the directory from a backup"
+        ) from error
 
 
 def _metadata(database: Database, owner: str, name: str) -> dict[str, Scalar]:

@@ -103,10 +103,12 @@ def _meaning(file: Path, error: sqlite3.Error) -> str:
         )
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return f"{file} is locked by another process (waited {BUSY_TIMEOUT:.0f} s); try again when it has finished"
-    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR")):
+    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ")):
         return f"{file} is damaged ({error}); restore it from a backup, or mend a copy with sqlite3's .recover"
-    if code.startswith("SQLITE_CANTOPEN"):
-        return f"{file} can't be opened ({error}); check that it is there and yours to read"
+    if code.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")):
+        return (
+            f"{file} can't be read ({error}); check that it is there and yours to read, or read a copy on a local disk"
+        )
     return f"{file} can't be read as a Chroma database ({error}); if Chroma itself opens it, please report this"
 
 

@@ -74,14 +74,16 @@ class Index:
 
 def state(folder: Path) -> State:
     """What a persist changes: compare it before and after a read."""
-    found: list[tuple[int, int] | None] = []
-    for name in (PICKLE, HEADER, LEVEL0, LENGTHS):
-        try:
-            file = (folder / name).stat()
-            found.append((file.st_size, file.st_mtime_ns))
-        except FileNotFoundError:
-            found.append(None)
-    return tuple(found)
+    with explained(folder):
+        return tuple(_file_state(folder / name) for name in (PICKLE, HEADER, LEVEL0, LENGTHS))
+
+
+def _file_state(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 class _Elements:
@@ -171,17 +173,18 @@ class _RefusingUnpickler(pickle.Unpickler):
 
 def _id_table(file: Path) -> dict[str, Any]:
     """The fields of the pickle; empty when there is none yet."""
-    if not file.exists():
-        return {}
     try:
-        with explained(file), file.open("rb") as stream:
-            table: dict[str, Any] = _RefusingUnpickler(stream).load()
+        with explained(file):
+            if not file.exists():
+                return {}
+            with file.open("rb") as stream:
+                table: dict[str, Any] = _RefusingUnpickler(stream).load()
     except SourceError:
         raise
     except Exception as error:  # a cut pickle raises nearly anything
         raise _damaged(file.parent, f"{file.name} can't be read ({error or type(error).__name__})") from error
     labels = table.get("id_to_label") if isinstance(table, dict) else None
-    if not isinstance(labels, dict) or not all(isinstance(label, int) for label in labels.values()):
+    if not isinstance(labels, dict) or not all(type(label) is int and 0 <= label < 2**63 for label in labels.values()):
         raise _damaged(file.parent, f"{file.name} holds no table of ids")
     return table
 

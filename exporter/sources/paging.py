@@ -26,6 +26,10 @@ PAGE = 1000
 """Rows a request: more are faster, but a request for metadata fails above 32,766, and a server answers others too."""
 
 
+LONGEST_ERROR = 300
+"""Characters of a foreign error that are told: a proxy may answer with a whole page."""
+
+
 @dataclass(frozen=True)
 class Faults:
     """How what goes wrong in a client is told: as which kind, in whose name, and without which secrets."""
@@ -47,9 +51,10 @@ class Faults:
     def _told(self, error: Exception) -> ExporterError:
         # by name: chromadb is not imported here, and a server's errors have other classes than a local client's
         name = type(error).__name__
-        text = (str(error).strip() or name).splitlines()[0]
+        text = " ".join(str(error).split()) or name
         for secret in self.secrets:
             text = text.replace(secret, "***")
+        text = text[:LONGEST_ERROR]
         if name == "NotFoundError":
             return CollectionError(f"{self.place} has it not: {text}; list what it has with `collections`")
         if name == "InvalidArgumentError":

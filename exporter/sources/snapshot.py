@@ -164,9 +164,14 @@ class Snapshot:
             page = positions[first : first + ROWS_AT_ONCE]
             ids = [self._ids[position] for position in page.tolist()]
             records = self._records(self._rowids[page].tolist(), texts=texts, metadatas=metadatas)
+            try:
+                vectors = self._vectors(page)
+            except Damaged:
+                self._check()  # a persist may be at work
+                raise
             batch = Batch(
                 ids,
-                self._vectors(page),
+                vectors,
                 [cast("str | None", record.get(DOCUMENT)) for record in records] if texts else (),
                 [_own_keys(record) for record in records] if metadatas else (),
             )

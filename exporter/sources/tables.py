@@ -70,7 +70,7 @@ def read_records(
             elements.setdefault((rowid, key), []).append(first_value(*values))
         for (rowid, key), array in elements.items():
             found[rowid][key] = array
-    return list(found.values())
+    return [found[rowid] for rowid in rowids]
 
 
 def count_rows(database: Database, entry: Entry) -> int:

@@ -76,7 +76,14 @@ def parse(where: Filter | None, where_document: Filter | None) -> Condition | No
         parts.append(_metadata(where))
     if where_document is not None:
         parts.append(_text(where_document))
-    return _joined(" AND ", parts) if parts else None
+    if not parts:
+        return None
+    condition = _joined(" AND ", parts)
+    try:
+        condition.matches([])
+    except sqlite3.Error as error:  # thousands of values, or a thousand members of one $and
+        raise QueryError(f"where: the filter is too big for SQLite ({error}); split it") from error
+    return condition
 
 
 def prepare(connection: sqlite3.Connection) -> None:

@@ -14,7 +14,8 @@ from exporter.records import Collection, Progress, no_progress
 from exporter.runs.verify import faults
 from exporter.scratch import scratch
 from exporter.sources import open_source
-from exporter.workflows.export import ExportRequest, write_export
+from exporter.workflows.export import write_export
+from exporter.workflows.request import ExportRequest
 from exporter.workflows.run import Run, open_run
 
 COLLECTION = "python-reference"

@@ -37,6 +37,11 @@ class Pictures:
     map_glyphs: Sequence[Glyph] = ()
     focus: int = 0
 
+    @property
+    def halves(self) -> dict[str, Any]:
+        """What `sharing.picture.panels` takes."""
+        return {name: getattr(self, name) for name in ("around", "around_glyphs", "flat", "map_glyphs")}
+
 
 @dataclass(frozen=True)
 class _Scene:

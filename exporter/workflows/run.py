@@ -110,9 +110,9 @@ class Run:
 
     def plot(self) -> Figure:
         """The run as a matplotlib figure: the dartboard left, the map right."""
-        from exporter.workflows.plot import plot_run
+        from exporter.sharing.picture import draw_stored
 
-        return plot_run(self)
+        return draw_stored(self.path, self.facts)
 
     def _repr_html_(self) -> str:
         """In a notebook: the question, its top k, the picture."""

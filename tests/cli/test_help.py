@@ -72,14 +72,14 @@ def test_choices_are_those_of_the_code():
     assert choices["answer_match"] == list(MATCHES)
     assert choices["metric"] == ["auto", *METRICS]
     assert choices["tensor_format"] == list(get_args(TensorFormat))
-    from exporter.workflows.export import ExportRequest
+    from exporter.workflows.request import ExportRequest
 
     assert choices["projection"] == list(get_args(get_type_hints(ExportRequest)["projection"]))
 
 
 def test_defaults_are_those_of_the_code():
     """The command line and Python start from the same defaults."""
-    from exporter.workflows.export import ExportRequest
+    from exporter.workflows.request import ExportRequest
 
     given = command("export").make_context("export", ["db", "-q", "x"]).params
     fields = {name: field.default for name, field in ExportRequest.__dataclass_fields__.items()}

@@ -11,7 +11,7 @@ import pytest
 import exporter
 from exporter.errors import CollectionError, OutputError, UsageError
 from exporter.runs.verify import faults
-from exporter.workflows.export import default_name
+from exporter.workflows.request import default_name
 from tests.conftest import collection, write_chroma
 
 

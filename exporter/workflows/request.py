@@ -1,0 +1,111 @@
+"""What can be asked of an export."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from exporter.embedding.models import Encoder
+from exporter.errors import UsageError
+from exporter.records import Float32, Space
+from exporter.retrieval.answers import MATCHES
+from exporter.retrieval.distance import METRICS
+from exporter.runs.folder import TensorFormat
+from exporter.runs.verify import ROWS_SHOWN
+from exporter.sources import NO_ACCESS, Access, Filter
+from exporter.workflows.pictures import OpenOn, Projection
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """All that can be asked of an export; the command line's options bear the same names.
+
+    `source`: a Chroma directory, a server's address, a chromadb `Collection` or a LangChain `Chroma`. `access`: what a
+    server wants to know. `model`: `auto`, a sentence-transformers name or path, or a LangChain `Embeddings`. `columns`:
+    the collection's own metadata keys to show, None for all. Raises UsageError where the options don't fit together.
+    """
+
+    source: Any
+    questions: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    collection: str | None = None
+    access: Access = NO_ACCESS
+    answer_match: str = "normalized"
+    top_k: int = 10
+    metric: Space | Literal["auto"] = "auto"
+    where: Filter | None = None
+    where_document: Filter | None = None
+    model: str | Encoder = "auto"
+    strict_model: bool = False
+    question_vector: Path | None = None
+    max_points: int = 20_000
+    seed: int = 0
+    projection: Projection = "auto"
+    open_on: OpenOn = "question"
+    sprites: bool = True
+    lines: bool = True
+    logdir: Path = Path("logs")
+    run: str | None = None
+    overwrite: bool = False
+    tensor_format: TensorFormat = "bytes"
+    tsv: bool = True
+    columns: tuple[str, ...] | None = None
+    text_length: int = 300
+
+    def __post_init__(self) -> None:
+        if not self.questions and self.question_vector is None:
+            raise UsageError('nothing is asked: give a question, as in --question "How do I ...?"')
+        if any(not question.strip() for question in self.questions):
+            raise UsageError("a question is blank: give its words by --question")
+        if len(self.answers) > 1 and 1 < len(self.questions) != len(self.answers):
+            raise UsageError(
+                f"{len(self.answers)} answers for {len(self.questions)} questions: give one for all, or one for each"
+            )
+        if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):
+            raise UsageError(f"unknown answer match {self.answer_match!r} or metric {self.metric!r}")
+        if self.top_k < 1 or self.max_points < 2 or self.text_length < 0:
+            raise UsageError("--top-k must be at least 1, --max-points 2, --text-length 0")
+        if self.max_points > ROWS_SHOWN:
+            raise UsageError(f"--max-points {self.max_points}: the Projector loads {ROWS_SHOWN:,} rows at most")
+        if self.run is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._ -]*", self.run):
+            raise UsageError(f"--run {self.run!r}: a run's name has letters, digits, '.', '_', '-' and spaces only")
+
+    def answers_to(self, question: int) -> tuple[str, ...]:
+        """One question: any of the answers. Several: each its own, or one answer for all."""
+        paired = len(self.questions) > 1 and len(self.answers) > 1
+        return (self.answers[question],) if paired else self.answers
+
+
+def default_name(collection: str, questions: Sequence[str]) -> str:
+    """`<collection>-<slug of the first question>`, at most 60 of `[a-z0-9._-]`; with a hash where letters were lost."""
+    text = questions[0] if questions else "question-vector"
+    whole = f"{collection}-{text}"
+    folded = unicodedata.normalize("NFKD", whole.casefold())
+    base = "".join(character for character in folded if not unicodedata.combining(character))
+    slug = re.sub(r"[^a-z0-9._]+", "-", base).strip("-.")
+    lost = any(character.isalnum() and not character.isascii() for character in base)
+    if lost or len(slug) > 60:
+        slug = f"{slug[:53].rstrip('-.')}-{hashlib.sha256(whole.encode('utf-8', 'replace')).hexdigest()[:6]}"
+    return slug.lstrip("-")
+
+
+def read_vectors(path: Path) -> Float32:
+    """(q, d) float32 from a .npy file, or from JSON: a list of numbers, or a list of such lists."""
+    try:
+        loaded = np.load(path, allow_pickle=False) if path.suffix == ".npy" else json.loads(path.read_text("utf-8"))
+        vectors = np.atleast_2d(np.asarray(loaded, dtype=np.float32))
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise UsageError(
+            f"--question-vector {path} can't be read as a .npy file or a JSON list of numbers: {error}"
+        ) from None
+    if vectors.ndim != 2 or not np.isfinite(vectors).all():
+        raise UsageError(f"--question-vector {path} does not hold finite numbers, one vector a question")
+    return vectors

@@ -55,7 +55,8 @@ clean:
 $(VENV)/ready: setup.cfg constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...' >&2; exit 1; }
-	@echo 'Installing into $(VENV), once: about 1.5 GB to download (PyTorch, TensorFlow, the model), 4 GB on disk.'
+	@echo 'Installing into $(VENV), once: about 1 GB to download (PyTorch, TensorFlow, the model), 4 GB on disk;'
+	@echo 'on Linux the usual PyTorch brings 3 GB of CUDA packages more.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
 	@touch $@

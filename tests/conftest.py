@@ -68,9 +68,10 @@ def vector(tmp_path):
 @pytest.fixture(scope="session")
 def demo_directory(request):
     """The demo collection, built by the real model; kept between test runs, as it takes a minute."""
-    from exporter.workflows.demo import build
+    from exporter.workflows.demo import CHUNK_SIZE, build
 
-    folder = Path(request.config.cache.mkdir("demo-collection"))
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"  # its text is that Python's own
+    folder = Path(request.config.cache.mkdir(f"demo-collection-{version}-{CHUNK_SIZE}"))
     with FileLock(folder / "lock"):
         return build(folder / "chroma")
 

@@ -87,9 +87,8 @@ def explained(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SourceError(
-            f"{file} can't be read ({error.strerror or error}); check that it is there and yours to read"
-        ) from error
+        fact = f"{error.filename or file} can't be read ({error.strerror or error})"
+        raise SourceError(f"{fact}; check that it is there and yours to read") from error
     except sqlite3.Error as error:
         raise SourceError(_meaning(file, error)) from error
 

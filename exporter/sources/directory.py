@@ -29,7 +29,9 @@ class Directory:
     """A directory that Chroma 0.4.10 to 1.5 wrote, as `exporter.sources.Source`; a living service may go on with it.
 
     Short reads give one point in time; when it is written to in between, the read starts over, and in the end is done
-    on a private copy. Nothing is created, changed or locked for longer than some milliseconds.
+    on a private copy. Nothing is created, changed or locked for longer than some milliseconds. A directory that a
+    chromadb client has open in this same process is better read through that (`exporter.sources.langchain`), as two
+    SQLite libraries in one process do not see each other's locks.
 
     Raises `SourceError` for a path that is no such directory, and wherever the files can't be read.
     """

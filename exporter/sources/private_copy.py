@@ -48,7 +48,7 @@ def private_copy(directory: Path, segment: str | None = None) -> Iterator[Path]:
     with scratch(Path(tempfile.gettempdir()), PREFIX) as folder:
         folder.chmod(0o700)  # what others may not read there, they may not read here
         copy = folder / "chroma"
-        with explained(directory / FILE):
+        with explained(directory):
             _copy(directory, folders, copy, under_one_lock=size <= UNDER_ONE_LOCK)
         yield copy
 

@@ -1,9 +1,13 @@
 """The Projector in a headless Chromium, and the way to what is inside its page."""
 
+import io
 import os
 import shutil
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
+from PIL import Image
 
 FLAGS = [
     "--no-sandbox",
@@ -40,7 +44,44 @@ window.pictureIsThere = () => {
   return Boolean(page && page.dataSet && page.dataSet.points.length && page.projection &&
                  page.projection.projectionComponents && page.dataSet.projections['pca-0']);
 };
+window.pictureIsNew = () => !window.projector().dataSet?.seenBefore && window.pictureIsThere();
+// a dialog fades away for a while, and greys what is under it
+window.nothingInFront = () => !window.projector().shadowRoot.querySelector('#notification-dialog').opened &&
+                              !document.querySelector('iron-overlay-backdrop');
 """
+
+SHOW = """([run, tensor]) => {
+  const page = window.projector(), data = window.panel('data-panel');
+  if (run === data.selectedRun && (!tensor || tensor === data.selectedTensor)) return;
+  page.dataSet.seenBefore = true;
+  if (run !== data.selectedRun) data.selectedRun = run;
+  else data.selectedTensor = tensor;
+}"""
+
+SCENE = """() => {
+  const page = window.projector(), data = window.panel('data-panel'), inspector = window.panel('inspector-panel');
+  const plot = page.projectorScatterPlotAdapter.scatterPlot, camera = plot.camera;
+  const legend = [...data.shadowRoot.querySelectorAll('vz-projector-legend')]
+    .flatMap((element) => [...element.shadowRoot.querySelectorAll('.item')]);
+  return {
+    positions: Array.from(plot.worldSpacePointPositions), colours: Array.from(plot.pointColors || []),
+    scales: Array.from(plot.pointScaleFactors || []),
+    view: Array.from(camera.matrixWorldInverse.elements), lens: Array.from(camera.projectionMatrix.elements),
+    flat: Boolean(camera.isOrthographicCamera), width: plot.width, height: plot.height,
+    components: page.projection.projectionComponents.filter(Boolean),
+    shown: page.dataSet.points.map((point) => page.projection.projectionComponents.filter(Boolean)
+      .map((name) => point.projections[name] ?? null)),
+    labels: page.dataSet.points.map((point) => point.metadata.label),
+    roles: page.dataSet.points.map((point) => point.metadata.role),
+    groups: page.dataSet.points.map((point) => point.metadata.source_group),
+    ids: page.dataSet.points.map((point) => point.metadata.id),
+    selected: page.selectedPointIndices, colour: page.selectedColorOption.name,
+    listed: [...inspector.shadowRoot.querySelectorAll('.matches-list .row')].map((row) => row.innerText),
+    legend: legend.map((item) => [item.querySelector('.label').innerText,
+                                  getComputedStyle(item.querySelector('.shape')).backgroundColor]),
+    lines: page.dataSet.sequences.length, sprites: Boolean(page.dataSet.spriteAndMetadataInfo.spriteImage),
+  };
+}"""
 
 STATE = """() => {
   const page = window.projector(), data = window.panel('data-panel');
@@ -59,6 +100,64 @@ STATE = """() => {
       ? page.shadowRoot.querySelector('#notify-msgs').innerText : '',
   };
 }"""
+
+CELL = 32
+"""Pixels of a glyph in the sprite, for all but the biggest runs."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the page draws. `positions` are in its cube from -1 to 1, `shown` the coordinates that were stretched to it,
+    by `components`; `view` and `lens` are the camera's matrices. Lists have one entry a point, but `selected` and
+    `listed`, the rows in the inspector, and `legend`, pairs of a value and its colour.
+    """
+
+    positions: np.ndarray
+    colours: np.ndarray
+    scales: np.ndarray
+    view: np.ndarray
+    lens: np.ndarray
+    flat: bool
+    width: int
+    height: int
+    components: list
+    shown: np.ndarray
+    labels: list
+    roles: list
+    groups: list
+    ids: list
+    selected: list
+    colour: str
+    listed: list
+    legend: list
+    lines: int
+    sprites: bool
+
+    @classmethod
+    def read(cls, told):
+        """From what SCENE gives."""
+        for name in ("positions", "colours"):
+            told[name] = np.array(told[name], float).reshape(-1, 3)
+        for name in ("view", "lens"):
+            told[name] = np.array(told[name]).reshape(4, 4).T
+        return cls(**{**told, "scales": np.array(told["scales"]), "shown": np.array(told["shown"], float)})
+
+    def project(self, positions=None):
+        """Pixels from the left and from the top of the plot, and the distances from the camera."""
+        positions = self.positions if positions is None else np.asarray(positions, float)
+        seen = np.column_stack([positions, np.ones(len(positions))]) @ self.view.T
+        clip = seen @ self.lens.T
+        across, up = (clip[:, :2] / clip[:, 3:]).T
+        return (across + 1) / 2 * self.width, (1 - up) / 2 * self.height, -seen[:, 2]
+
+    def sizes(self):
+        """Pixels that a glyph's cell is drawn across, as the page's shader says (scatterPlotVisualizerSprites.ts)."""
+        if not self.flat:
+            return np.maximum(30 / self.project()[2] * self.scales, 5)
+        zoom = self.lens[0, 0] + 0.3
+        grown = 1 + 0.9 / np.arctan(2) * np.arctan(2 * (zoom - 1))
+        grown = grown if zoom < 1 else 1 + 28 / np.pi * np.arctan(0.02 * (zoom - 1))
+        return np.maximum(CELL * grown * self.scales, 5)
 
 
 class Projector:
@@ -96,6 +195,54 @@ class Projector:
     def state(self):
         """What the page shows."""
         return self.frame.evaluate(STATE)
+
+    def show(self, run, tensor=None):
+        """Choose a run, and a tensor whose name ends so, but for its hash, as the lists do; wait for its picture."""
+        self.frame.evaluate(SHOW, [run, None])
+        self.frame.wait_for_function("() => window.pictureIsNew()", timeout=90_000)
+        if tensor is not None:
+            names = [name for name in self.state()["tensors"] if name.rpartition(" ")[0].endswith(tensor)]
+            self.frame.evaluate(SHOW, [run, names[0]])
+            self.frame.wait_for_function("() => window.pictureIsNew()", timeout=90_000)
+        self.settle()
+
+    def settle(self):
+        """Until no dialog, nor the shade of one, is in front."""
+        self.frame.wait_for_function("() => window.nothingInFront()", timeout=30_000)
+        self.page.wait_for_timeout(100)
+
+    def stop_spinning(self):
+        """Put the camera where it is at first, and keep it there: what is seen on opening, held still."""
+        self.frame.evaluate("() => window.projector().projectorScatterPlotAdapter.scatterPlot.resetZoom()")
+        self.page.wait_for_timeout(100)
+
+    def scene(self):
+        """What is drawn, and how the camera sees it."""
+        return Scene.read(self.frame.evaluate(SCENE))
+
+    def picture(self):
+        """(height, width, 3) the pixels of the scatter plot alone."""
+        box = self.frame.locator("vz-projector #scatter").bounding_box()
+        shot = self.page.screenshot(clip=box)
+        return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
+
+    def bookmarks(self, at_least=1):
+        """The labels of the bookmarks."""
+        self.frame.wait_for_function(
+            "(count) => window.panel('bookmark-panel').savedStates?.length >= count", arg=at_least, timeout=30_000
+        )
+        return self.frame.evaluate("() => window.panel('bookmark-panel').savedStates.map((state) => state.label)")
+
+    def click_bookmark(self, place):
+        """A click on the radio button of a bookmark."""
+        row = self.frame.locator("vz-projector-bookmark-panel .state-row").nth(place)
+        row.locator("paper-icon-button[icon^=radio]:visible").click(timeout=20_000)
+        self.page.wait_for_timeout(100)
+
+    def click_tab(self, name):
+        """A click on the tab of a projection: umap, tsne, pca or custom."""
+        self.frame.locator(f"vz-projector-projections-panel .ink-tab[data-tab={name}]").click(timeout=20_000)
+        self.page.wait_for_timeout(100)
 
     def close(self):
         """Close the page."""

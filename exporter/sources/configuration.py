@@ -3,8 +3,11 @@
 Chroma has written the metric in four places over the years. The newest that is there counts:
 
 - 1.3 and later: `schema_str`, keys.#embedding.float_list.vector_index.config.space;
-- 1.0 to 1.2: `config_json_str`, vector_index.hnsw.space. A client shows the same as configuration_json, hnsw.space;
+- 1.0 to 1.2: `config_json_str`, vector_index.hnsw.space; clients show both as configuration_json, hnsw.space;
 - 0.4 to 0.6: the metadata key `hnsw:space`. The `hnsw_configuration` of 0.5 and 0.6 says l2 even where it is not true.
+
+A collection of 0.4 to 0.6 that 1.x has opened shows all defaults, l2 among them. Chroma then believes the metadata
+(rust/types/src/collection_schema.rs:1135-1151 at tag 1.5.9), and so does this.
 """
 
 from __future__ import annotations
@@ -14,33 +17,50 @@ from typing import Any, cast, get_args
 
 from exporter.records import RecordedModel, Space
 
-_SCHEMA = (
+SPACES = get_args(Space)
+SCHEMA = (
     ("keys", "#embedding", "float_list", "vector_index", "config"),
     ("defaults", "float_list", "vector_index", "config"),
 )
-_CONFIGURATION = (("vector_index", "hnsw"), ("vector_index", "spann"), ("hnsw",), ("spann",))
+CONFIGURATION = (("vector_index", "hnsw"), ("vector_index", "spann"), ("hnsw",), ("spann",))
+DEFAULTS = {
+    "space": "l2",
+    "ef_construction": 100,
+    "ef_search": 100,
+    "max_neighbors": 16,
+    "resize_factor": 1.2,
+    "sync_threshold": 1000,
+    "batch_size": 100,
+}
 
 
 def space_of(
     schema: Mapping[str, Any], configuration: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> tuple[Space, str]:
     """The metric by which the collection's own retrieval ranks, and where it was found."""
-    found = [(_dig(schema, *path, "space"), "schema") for path in _SCHEMA]
-    found += [(_dig(configuration, *path, "space"), "configuration") for path in _CONFIGURATION]
-    found += [(metadata.get("hnsw:space"), "hnsw:space in the metadata")]
-    for space, where in found:
-        if space in get_args(Space):
-            return cast(Space, space), where
-    return "l2", "Chroma's default"
+    older = metadata.get("hnsw:space")
+    recorded = [(_dig(schema, *path), "schema") for path in SCHEMA]
+    recorded += [(_dig(configuration, *path), "configuration") for path in CONFIGURATION]
+    for config, place in recorded:
+        if isinstance(config, Mapping) and config.get("space") in SPACES:
+            if older not in SPACES or not _is_default(config):
+                return cast(Space, config["space"]), place
+            break
+    return (older, "hnsw:space in the metadata") if older in SPACES else ("l2", "Chroma's default")
 
 
 def model_of(schema: Mapping[str, Any], configuration: Mapping[str, Any]) -> RecordedModel | None:
-    """The embedding function that is recorded by name, if one is: a class without a name is recorded as `legacy`."""
-    recorded = [_dig(schema, *path, "embedding_function") for path in _SCHEMA]
+    """The embedding function that is recorded by name, if one is: one without a name is recorded as `legacy`."""
+    recorded = [_dig(schema, *path, "embedding_function") for path in SCHEMA]
     for function in (*recorded, configuration.get("embedding_function")):
         if isinstance(function, Mapping) and function.get("type") == "known" and "name" in function:
             return RecordedModel(str(function["name"]), dict(function.get("config") or {}))
     return None
+
+
+def _is_default(config: Mapping[str, Any]) -> bool:
+    values = {**config, **config.get("hnsw", {})}
+    return all(values.get(key, value) == value for key, value in DEFAULTS.items())
 
 
 def _dig(tree: object, *path: str) -> object:

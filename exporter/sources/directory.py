@@ -46,7 +46,7 @@ class Directory:
         try:
             if not uses_wal(self.path):
                 return _collections(self.path)
-            with private_copy(self.path) as copy:
+            with private_copy(self.path, segment="") as copy:  # a list needs no index
                 return _collections(copy)
         except UnknownLayout as layout:
             with self._read_by_chroma(layout) as source:

@@ -28,7 +28,7 @@ class Client:
                 f"a {type(store).__name__} is no source; give a path, an address, a LangChain Chroma, "
                 "or a chromadb Collection"
             )
-        self.location = f"the collection {self._collection.name} of a client"
+        self.location = f"collection {self._collection.name} of a client"
         self._faults = Faults(SourceError, self.location)
 
     def collections(self) -> list[Collection]:

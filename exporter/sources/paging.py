@@ -25,7 +25,6 @@ T = TypeVar("T")
 PAGE = 1000
 """Rows a request: more are faster, but a request for metadata fails above 32,766, and a server answers others too."""
 
-
 LONGEST_ERROR = 300
 """Characters of a foreign error that are told: a proxy may answer with a whole page."""
 
@@ -95,10 +94,6 @@ class ClientSource:
             found = self._client.get_collection(collection.name, embedding_function=None)
         return read_pages(found, self._rule, self._faults, use, where, where_document)
 
-    def close(self) -> None:
-        """Close the client."""
-        self._client.close()
-
 
 class PagedRows:
     """The rows of a chromadb `Collection` as `exporter.sources.Rows`, a page at a time, cast to float32.
@@ -123,10 +118,13 @@ class PagedRows:
             yield from self._batches(self._ids, texts, metadatas)
             return
         ids: list[str] = []
-        while page := self._get(texts, metadatas, limit=PAGE, offset=len(ids)):
+        while len(ids) < self._count:
+            page = self._get(texts, metadatas, limit=PAGE, offset=len(ids))
+            if not page:
+                raise Changed
             ids += page.ids
             yield page
-        if len(ids) != self._count or len(set(ids)) != len(ids) or self._stored() != self._count:
+        if len(set(ids)) != self._count or self._stored() != self._count:
             raise Changed
         self._ids = ids
 

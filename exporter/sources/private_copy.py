@@ -123,14 +123,13 @@ def _copy_wal(directory: Path, folders: list[Path], copy: Path) -> None:
 
 def _stop_after(restarts: int) -> Callable[[int, int, int], None]:
     """A backup's progress callback that ends it when it was started over too often."""
-    left: int = restarts
-    before: int | None = None
+    last: int | None = None
 
     def progress(_status: int, remaining: int, _total: int) -> None:
-        nonlocal left, before
-        left -= before is not None and remaining >= before
-        before = remaining
-        if left < 0:
+        nonlocal restarts, last
+        restarts -= last is not None and remaining >= last
+        last = remaining
+        if restarts < 0:
             raise Changed
 
     return progress

@@ -1,0 +1,141 @@
+import os
+import pickle
+import struct
+import time
+
+import numpy as np
+import pytest
+
+from exporter.errors import SourceError
+from exporter.sources.hnsw import Damaged, Index, state
+from tests.sources.conftest import fingerprint, read
+
+
+def age(folder):
+    """Make the files look as if they had been written long ago, so that nobody waits for a persist to end."""
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - 60, time.time() - 60))
+
+
+@pytest.fixture(autouse=True)
+def _old(index, monkeypatch):
+    monkeypatch.setattr("exporter.sources.snapshot.SETTLING", 0.1)
+    age(index)
+
+
+def refused(directory, index, *, match):
+    """The one line with which the index is refused: when it is old, and when a persist might still be under way."""
+    age(index)
+    with pytest.raises(SourceError, match=match) as caught:
+        read(directory)
+    assert "\n" not in str(caught.value)
+    os.utime(index / "header.bin")
+    with pytest.raises(SourceError, match=match):
+        read(directory)
+
+
+@pytest.mark.parametrize("name", ["index_metadata.pickle", "header.bin", "data_level0.bin"])
+def test_a_truncated_index_is_refused(directory, index, name):
+    """A file of the index that is cut off, at its end or to nothing, is an error that names the index."""
+    whole = (index / name).read_bytes()
+    for length in (0, len(whole) // 3):
+        (index / name).write_bytes(whole[:length])
+        refused(directory, index, match=f"the index {index.name} is damaged: {name} .*; restore .* backup")
+
+
+def test_an_index_without_its_header_is_refused(directory, index):
+    """A file of the index that is missing is an error."""
+    (index / "header.bin").unlink()
+    (index / "data_level0.bin").touch()
+    with pytest.raises(SourceError, match=r"can't be read \(No such file"):
+        read(directory)
+
+
+def test_an_index_of_another_dimension_is_refused(directory, index):
+    """An index that says another dimension than the collection is an error with both."""
+    header = bytearray((index / "header.bin").read_bytes())
+    label_at = struct.unpack_from("<Q", header, 36)[0]
+    struct.pack_into("<Q", header, 36, label_at - 4)
+    (index / "header.bin").write_bytes(header)
+    refused(directory, index, match="header.bin says 3 dimensions, the collection 4")
+
+
+def test_a_header_of_nonsense_is_refused(directory, index):
+    """Sizes that can't be are an error, whatever they are."""
+    random = np.random.default_rng(3)
+    for _ in range(50):
+        (index / "header.bin").write_bytes(random.bytes(100))
+        age(index)
+        with pytest.raises(SourceError, match="makes no sense"):
+            read(directory)
+
+
+class Trap:
+    """An object whose pickle runs code when it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_not_run(directory, index, tmp_path):
+    """Anything but plain values and Chroma's own class is refused by its name, and nothing of it happens."""
+    (index / "index_metadata.pickle").write_bytes(pickle.dumps({"id_to_label": Trap(tmp_path / "trap")}))
+    before = fingerprint(directory)
+    refused(directory, index, match=r"index_metadata.pickle would run posix.mkdir, .*nothing was run")
+    assert not (tmp_path / "trap").exists()
+    assert fingerprint(directory) == before
+
+
+@pytest.mark.parametrize("value", [{}, [], {"id_to_label": [1]}, {"id_to_label": {"id1": "one"}}, None])
+def test_a_pickle_of_something_else_is_refused(directory, index, value):
+    """A pickle without a table of ids is an error."""
+    (index / "index_metadata.pickle").write_bytes(pickle.dumps(value))
+    refused(directory, index, match="holds no table of ids")
+
+
+def test_ids_that_the_index_does_not_hold_have_no_row(index):
+    """Ids that are unknown, and ids whose element is not in the file, have row -1."""
+    fields = pickle.loads((index / "index_metadata.pickle").read_bytes())
+    fields["id_to_label"]["ghost"] = 10**12
+    (index / "index_metadata.pickle").write_bytes(pickle.dumps(fields))
+    opened = Index(index, dimension=4, cosine=False)
+    found = opened.rows_of(["ghost", "id0", "nobody", "id7"])
+    opened.close()
+    assert (found >= 0).tolist() == [False, True, False, True]
+
+
+def test_an_index_that_was_never_persisted_is_empty(index):
+    """Without its pickle the other files hold no vectors, only what happened to be in memory."""
+    (index / "index_metadata.pickle").unlink()
+    (index / "header.bin").write_bytes(b"\xff" * 100)
+    opened = Index(index, dimension=4, cosine=True)
+    assert opened.rows_of(["id0"]).tolist() == [-1]
+    opened.close()
+
+
+def test_no_file_is_left_open(index):
+    """Opening, failing and closing give back every file."""
+    before = len(os.listdir("/proc/self/fd"))
+    Index(index, dimension=4, cosine=False).close()
+    with pytest.raises(Damaged):
+        Index(index, dimension=5, cosine=False)
+    os.truncate(index / "length.bin", 4)
+    with pytest.raises(Damaged, match=r"length\.bin has 1 of "):
+        Index(index, dimension=4, cosine=True)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_persist_changes_the_state(index):
+    """Whatever file is written to, or taken away, the state differs from the one before."""
+    before = state(index)
+    for name in ("header.bin", "data_level0.bin", "length.bin", "index_metadata.pickle"):
+        age(index)
+        with (index / name).open("r+b") as stream:
+            stream.write(b"\0")
+        assert state(index) != before
+        before = state(index)
+    (index / "length.bin").unlink()
+    assert state(index) != before

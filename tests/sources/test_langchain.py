@@ -1,0 +1,86 @@
+import shutil
+from pathlib import Path
+
+import chromadb
+import numpy as np
+import pytest
+from langchain_chroma import Chroma
+from langchain_core.embeddings import DeterministicFakeEmbedding
+
+from exporter.errors import CollectionError, QueryError, SourceError
+from exporter.records import Collection
+from exporter.sources import open_source
+from tests.sources.conftest import content, content_of
+
+
+@pytest.fixture
+def collection():
+    client = chromadb.EphemeralClient()
+    made = client.create_collection("live", metadata={"hnsw:space": "cosine"}, embedding_function=None)
+    vectors = np.random.default_rng(1).standard_normal((1200, 3))
+    made.add(
+        ids=[f"id{i}" for i in range(1200)],
+        embeddings=vectors,
+        documents=[f"text {i}" for i in range(1200)],
+        metadatas=[{"page": i, "source": "a"} if i % 2 else None for i in range(1200)],
+    )
+    yield made
+    client.delete_collection("live")
+
+
+def test_a_live_collection_is_read_through_its_own_client(collection):
+    """Every row is the one of its `get`, in its order, with float32 vectors."""
+    source = open_source(collection)
+    (described,) = source.collections()
+    found = collection.get(include=["embeddings", "documents", "metadatas"])
+    expected = content(
+        found["ids"], found["documents"], [each or None for each in found["metadatas"]], found["embeddings"]
+    )
+    assert source.read(described, content_of) == expected
+    assert (described.name, described.rows, described.dimension, described.space) == ("live", 1200, 3, "cosine")
+    assert "live" in source.location
+    assert source.read(described, lambda rows: rows.rule) == "collection.get"
+
+
+def test_a_live_collection_is_filtered(collection):
+    """Filters are those of Chroma, and the same ones are refused."""
+    source = open_source(collection)
+    (described,) = source.collections()
+    assert source.read(described, lambda rows: rows.count, where={"page": {"$lt": 10}}) == 5
+    with pytest.raises(QueryError, match="where"):
+        source.read(described, content_of, where={})
+
+
+def test_a_collection_that_was_deleted_is_told_in_one_line(collection):
+    """What the client raises comes as an error of ours."""
+    source = open_source(collection)
+    (described,) = source.collections()
+    client = chromadb.EphemeralClient()
+    client.delete_collection("live")
+    with pytest.raises((CollectionError, SourceError)) as caught:
+        source.read(described, content_of)
+    assert "\n" not in str(caught.value)
+    client.create_collection("live")
+
+
+def test_a_langchain_store_is_a_source():
+    """A LangChain `Chroma` is its collection."""
+    store = Chroma("notes", DeterministicFakeEmbedding(size=5), client=chromadb.EphemeralClient())
+    store.add_texts(["one", "two"], [{"page": 1}, {"page": 2}], ids=["a", "b"])
+    source = open_source(store)
+    (described,) = source.collections()
+    assert (described.name, described.rows, described.dimension) == ("notes", 2, 5)
+    assert source.read(described, content_of).texts == ["one", "two"]
+    store.delete_collection()
+
+
+def test_rows_without_a_vector_are_told_with_the_way_out(written, tmp_path):
+    """Where Chroma itself can't give the vectors any more, the error says what can."""
+    directory = Path(shutil.copytree(written, tmp_path / "chroma"))
+    (folder,) = [path for path in directory.iterdir() if path.is_dir()]
+    shutil.rmtree(folder)
+    client = chromadb.PersistentClient(str(directory))
+    source = open_source(client.get_collection("chunks", embedding_function=None))
+    with pytest.raises(SourceError, match="rows without a vector; read the directory itself"):
+        source.read(Collection("chunks", 53, 4, "l2", ""), content_of)
+    client.close()

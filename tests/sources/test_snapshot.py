@@ -1,0 +1,167 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporter.errors import CollectionError
+from exporter.sources.database import Database
+from exporter.sources.directory import Directory
+from tests.sources.conftest import content, content_of, fingerprint, read, rows
+
+WRITER = Path(__file__).parent / "writer.py"
+IMPATIENT = """
+import json, sqlite3, sys, time
+database = sqlite3.connect(sys.argv[1], timeout=1, isolation_level=None)
+done, end = 0, time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    database.execute("INSERT INTO acquire_write (lock_status) VALUES (1)")
+    done += 1
+print(json.dumps(done))
+"""
+
+
+@pytest.mark.parametrize(("count", "sync"), [(20, 10), (300, 300)])
+def test_reads_beside_a_living_writer_are_of_one_point_in_time(tmp_path, count, sync):
+    """However fast it is written, each read gives every row once, with the vector and the metadata of one moment."""
+    path = tmp_path / "db"
+    arguments = [str(path), str(count), str(sync), "5"]
+    with subprocess.Popen([sys.executable, WRITER, *arguments], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "ready\n"
+        reads = 0
+        while writer.poll() is None:
+            found = read(path)
+            rounds = {metadata["round"][1] for metadata in found.metadatas}
+            assert len(rounds) == 1
+            assert len(found.ids) in (count, count - count // 4)
+            assert np.array(found.bits, np.uint32).view(np.float32).tolist() == [[rounds.pop()] * 16] * len(found.ids)
+            reads += 1
+        written = json.loads(writer.stdout.read())
+    assert reads > 20
+    assert written["rounds"] > 5
+
+
+def test_an_impatient_writer_never_fails(directory):
+    """A writer that waits one second for its lock always gets it, while the directory is read again and again."""
+    arguments = [str(directory / "chroma.sqlite3"), "3"]
+    with subprocess.Popen([sys.executable, "-c", IMPATIENT, *arguments], stdout=subprocess.PIPE, text=True) as writer:
+        while writer.poll() is None:
+            assert len(read(directory).ids) == 53
+        assert json.loads(writer.stdout.read()) > 20
+    assert writer.returncode == 0
+
+
+def test_no_lock_is_held_between_batches(directory, worker):
+    """While the rows are used, for however long, a writer may write at once."""
+    seconds = []
+
+    def use(found):
+        for _ in found.batches(texts=True):
+            start = time.monotonic()
+            worker("write", path=directory, collection="others", steps=[["add", rows(1)]])
+            seconds.append(time.monotonic() - start)
+
+    read(directory, use=use)
+    worker("close", path=directory)
+    assert max(seconds) < 2
+
+
+def test_a_write_in_between_starts_the_read_over(directory, worker):
+    """Rows of two points in time are never given out: `use` is called again, and sees the new state whole."""
+    seen = []
+
+    def use(found):
+        batches = found.batches()
+        first = next(batches)
+        if not seen:
+            worker("write", path=directory, collection="chunks", steps=[["update", rows(1)]])
+        seen.append(found.count)
+        return [first, *batches], next(found.batches(metadatas=True)).metadatas[0]
+
+    worker("write", path=directory, collection="chunks", steps=[["update", {**rows(1), "metadatas": [{"page": 7}]}]])
+    _, metadata = read(directory, use=use)
+    worker("close", path=directory)
+    assert len(seen) == 2
+    assert metadata["page"] == 0
+
+
+def test_a_write_to_another_collection_changes_nothing(directory, worker):
+    """A busy neighbour, or Chroma's mere opening, does not start the read over."""
+    calls = []
+
+    def use(found):
+        calls.append(1)
+        worker("write", path=directory, collection="others", steps=[["add", rows(2, 2 * len(calls))]])
+        return content_of(found)
+
+    found = read(directory, use=use)
+    worker("close", path=directory)
+    assert len(calls) == 1
+    assert found == content(*worker("get", path=directory, collection="chunks"))
+
+
+def test_a_collection_that_vanishes_in_between_is_missed(directory, worker):
+    """When the collection is deleted while it is read, the next attempt says that it is gone."""
+
+    def use(found):
+        worker("drop", path=directory, collection="chunks")
+        return content_of(found)
+
+    with pytest.raises(CollectionError, match="no collection 'chunks'"):
+        read(directory, use=use)
+    worker("close", path=directory)
+
+
+def test_an_error_of_the_caller_comes_through(directory):
+    """What `use` raises is not taken for a fault of the files, and every file is closed."""
+
+    class Mine(Exception):
+        pass
+
+    def use(found):
+        next(found.batches())
+        raise Mine
+
+    with pytest.raises(Mine):
+        read(directory, use=use)
+    with pytest.raises(OSError, match="mine"):
+        read(directory, use=lambda found: (_ for _ in ()).throw(OSError("mine")))
+
+
+def test_files_and_locks_are_given_back(directory):
+    """After a read, and after one that failed, no file of the directory is open in this process."""
+
+    def opened():
+        links = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        return [target for link in links if str(directory) in (target := str(link.readlink()))]
+
+    read(directory)
+    with pytest.raises(ZeroDivisionError):
+        read(directory, use=lambda found: 1 // 0)
+    assert opened() == []
+
+
+def test_statements_are_short(directory, monkeypatch):
+    """Every statement is fetched to its end: no transaction is open when `select` has returned, or between batches."""
+    database = Database(directory)
+    database.select("SELECT * FROM embeddings")
+    assert not database._connection.in_transaction
+    with database.transaction():
+        assert database._connection.in_transaction
+    assert not database._connection.in_transaction
+    database.close()
+
+
+def test_index_files_that_are_newer_than_the_last_commit_are_waited_for(directory, index):
+    """A persist whose high-water mark is not committed yet is no point in time: the read waits, and is right."""
+    expected = read(directory)
+    before = fingerprint(directory)
+    (index / "index_metadata.pickle").touch()
+    start = time.monotonic()
+    assert read(directory) == expected
+    assert time.monotonic() - start < 10
+    assert fingerprint(directory) == before
+    assert Directory(directory).collections()[0].rows == 53

@@ -39,14 +39,15 @@ def space_of(
 ) -> tuple[Space, str]:
     """The metric by which the collection's own retrieval ranks, and where it was found."""
     older = metadata.get("hnsw:space")
+    older = cast(Space, older) if older in SPACES else None
     recorded = [(_dig(schema, *path), "schema") for path in SCHEMA]
     recorded += [(_dig(configuration, *path), "configuration") for path in CONFIGURATION]
     for config, place in recorded:
         if isinstance(config, Mapping) and config.get("space") in SPACES:
-            if older not in SPACES or not _is_default(config):
+            if older is None or not _is_default(config):
                 return cast(Space, config["space"]), place
             break
-    return (older, "hnsw:space in the metadata") if older in SPACES else ("l2", "Chroma's default")
+    return ("l2", "Chroma's default") if older is None else (older, "hnsw:space in the metadata")
 
 
 def model_of(schema: Mapping[str, Any], configuration: Mapping[str, Any]) -> RecordedModel | None:

@@ -54,7 +54,7 @@ def vectors(rows, dimension, seed, scale):
 
 def get(path, collection, where=None, where_document=None, on_a_copy=True):
     """What Chroma gives for a directory, from a copy: its first `get` of a collection writes."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         if on_a_copy:
             path = shutil.copytree(path, Path(folder) / "copy")
         try:

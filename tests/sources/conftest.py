@@ -14,6 +14,9 @@ import pytest
 
 from exporter.sources.directory import Directory
 
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where Chroma's many commits wait for no disk; for the tests that write a directory an example."""
+
 PROCESS = Path(__file__).parent / "chroma_process.py"
 
 

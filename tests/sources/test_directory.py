@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter.errors import CollectionError, SourceError
 from exporter.records import RecordedModel
 from exporter.sources.directory import Directory
-from tests.sources.conftest import content, content_of, fingerprint, read, rows
+from tests.sources.conftest import MEMORY, content, content_of, fingerprint, read, rows
 
 IDS = [f"id{i}" for i in range(12)] + ["ü-1", "名前"]
 LETTERS = st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")
@@ -58,11 +58,11 @@ HISTORIES = st.sampled_from([1, 3, 8, 33]).flatmap(lambda dimension: st.lists(st
 
 
 @pytest.mark.parametrize("space", ["l2", "cosine", "ip"])
-@settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(history=HISTORIES, sync=st.sampled_from([3, 10, 1000]))
 def test_a_directory_reads_as_collection_get_does(worker, space, history, sync):
     """Whatever was added, updated, upserted and deleted, every id, text, value and bit is the one of `get`."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         path = Path(folder) / "chroma"
         metadata = {"hnsw:space": space, "hnsw:sync_threshold": sync, "hnsw:batch_size": min(sync, 100)}
         worker("write", path=path, collection="chunks", steps=history, metadata=metadata, forgiving=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exporter.errors import SourceError
 from exporter.sources.directory import Directory
 from exporter.sources.queue import replay_metadata, through_cosine_index
-from tests.sources.conftest import content, read, rows
+from tests.sources.conftest import MEMORY, content, read, rows
 
 ADD, UPDATE, UPSERT, DELETE = range(4)
 IDS = [f"id{i}" for i in (0, 3, 20, 48, 51, 54)] + ["new0", "new1", "новый"]
@@ -63,7 +63,7 @@ def directories(worker, tmp_path_factory):
 @given(records=RECORDS)
 def test_a_queue_that_was_not_applied_reads_as_chroma_will_apply_it(worker, directories, space, records):
     """After a crash between the two commits of a write, the rows are those that the next `get` of Chroma gives."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         path = Path(shutil.copytree(directories[space], Path(folder) / "chroma"))
         crash(path, records)
         found = read(path)

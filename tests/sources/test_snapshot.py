@@ -28,7 +28,7 @@ print(json.dumps(done))
 def test_reads_beside_a_living_writer_are_of_one_point_in_time(tmp_path, count, sync):
     """However fast it is written, each read gives every row once, with the vector and the metadata of one moment."""
     path = tmp_path / "db"
-    arguments = [str(path), str(count), str(sync), "5"]
+    arguments = [str(path), str(count), str(sync), "4"]
     with subprocess.Popen([sys.executable, WRITER, *arguments], stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout.readline() == "ready\n"
         reads = 0
@@ -40,17 +40,17 @@ def test_reads_beside_a_living_writer_are_of_one_point_in_time(tmp_path, count, 
             assert np.array(found.bits, np.uint32).view(np.float32).tolist() == [[rounds.pop()] * 16] * len(found.ids)
             reads += 1
         written = json.loads(writer.stdout.read())
-    assert reads > 20
+    assert reads > 5
     assert written["rounds"] > 5
 
 
 def test_an_impatient_writer_never_fails(directory):
     """A writer that waits one second for its lock always gets it, while the directory is read again and again."""
-    arguments = [str(directory / "chroma.sqlite3"), "3"]
+    arguments = [str(directory / "chroma.sqlite3"), "2"]
     with subprocess.Popen([sys.executable, "-c", IMPATIENT, *arguments], stdout=subprocess.PIPE, text=True) as writer:
         while writer.poll() is None:
             assert len(read(directory).ids) == 53
-        assert json.loads(writer.stdout.read()) > 20
+        assert json.loads(writer.stdout.read()) > 5
     assert writer.returncode == 0
 
 

@@ -30,6 +30,14 @@ def no_progress(stage: str, done: int, total: int | None) -> None:
     """A `Progress` that reports to nobody."""
 
 
+Notice: TypeAlias = Callable[[str], None]
+"""Called with one line that the user should read."""
+
+
+def no_notice(message: str) -> None:
+    """A `Notice` that nobody reads."""
+
+
 @dataclass(frozen=True)
 class RecordedModel:
     """The embedding function that a collection records: Chroma's name for it, and its configuration."""

@@ -37,8 +37,9 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="auto, or a sentence-transformers name or path.",
+    help="auto, a sentence-transformers name or path, openai:NAME, or module:object.",
 )
+@option("--base-url", group=WHAT, metavar="URL", help="Of an endpoint that speaks OpenAI's API, for openai:NAME.")
 @option("--strict-model", group=WHAT, is_flag=True, help="A model that did not make the collection is an error.")
 @option("--question", "-q", "questions", group=QUESTION, metavar="TEXT", multiple=True, help="May be repeated.")
 @option(
@@ -186,7 +187,7 @@ def export(
     shown = None if columns == "all" else () if columns == "none" else tuple(columns.split(","))
     request = ExportRequest(**asked, columns=shown, tsv=not no_tsv, sprites=not no_sprites, lines=not no_lines)
     with console.progress_bars(show=not quiet and not as_json) as progress:
-        run = write_export(request, progress)
+        run = write_export(request, progress, (lambda message: None) if quiet or as_json else console.note)
     if as_json:
         console.print_json(run.to_json())
     elif not quiet:

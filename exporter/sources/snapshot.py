@@ -58,13 +58,12 @@ class Snapshot:
             self._queue_end: int = database.select("SELECT max(seq_id) FROM embeddings_queue")[0][0] or 0
         self._folder = database.file.parent / self._entry.vectors
         self._files = state(self._folder)
-        young = not at_rest and is_young(self._files)
-        if young and is_unrecorded(self._files, database.file):
+        if not at_rest and is_young(self._files) and is_unrecorded(self._files, database.file):
             raise Changed
         try:
             self._index = self._open_index()
         except Damaged as error:
-            if young:
+            if not at_rest and is_young(state(self._folder)):  # a persist is at work
                 raise Changed from error
             raise
         try:

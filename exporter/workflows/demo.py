@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from exporter.embedding.models import MINILM, load_model
+from exporter.embedding.encoders import MINILM, load_sentence_transformer
 from exporter.errors import ExporterError, OutputError
 from exporter.ingestion.split import split_texts
 from exporter.ingestion.store import store
-from exporter.records import Collection, Progress, no_progress
+from exporter.records import Progress, no_progress
 from exporter.runs.verify import faults
 from exporter.scratch import scratch
 from exporter.sources import open_source
@@ -79,12 +79,12 @@ def build(directory: Path, progress: Progress = no_progress) -> Path:
 
     chunks = split_texts(topics, chunk_size=CHUNK_SIZE, chunk_overlap=CHUNK_OVERLAP)
     progress("loading the model", 0, None)
-    model = load_model(MINILM, Collection(COLLECTION, 0, 384, "l2", "default"))
+    model = load_sentence_transformer(MINILM)
     directory = directory.absolute()
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with scratch(directory.parent, f".{directory.name}.building-") as folder:
-            store(folder / "chroma", COLLECTION, chunks, model.encoder, progress)
+            store(folder / "chroma", COLLECTION, chunks, model, progress)
             (folder / "chroma").rename(directory)
     except OSError as error:
         raise OutputError(f"{directory} can't be written: {error.strerror or error}") from error

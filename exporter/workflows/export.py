@@ -13,7 +13,7 @@ import numpy as np
 from exporter.embedding import models
 from exporter.embedding.check import ModelCheck, compare
 from exporter.errors import ModelError, OutputError, QueryError, UsageError
-from exporter.records import Batch, Collection, Progress, Question, Space, no_progress
+from exporter.records import Batch, Collection, Notice, Progress, Question, Space, no_notice, no_progress
 from exporter.retrieval.answers import Matcher, match_any
 from exporter.retrieval.sample import sample
 from exporter.retrieval.scan import question_distance, scan
@@ -53,14 +53,14 @@ def export(
     return write_export(request, progress)
 
 
-def write_export(request: ExportRequest, progress: Progress = no_progress) -> Run:
-    """Carry out a request."""
+def write_export(request: ExportRequest, progress: Progress = no_progress, notice: Notice = no_notice) -> Run:
+    """Carry out a request. `notice` is told, beforehand, what leaves this machine."""
     matchers = [match_any(request.answers_to(i), request.answer_match) for i in range(max(1, len(request.questions)))]
     source = open_source(request.source, request.access)
     collection = choose(source.collections(), request.collection, request.access.database, source.location)
     name = request.run or default_name(collection.name, request.questions)
     publish.check_target(request.logdir, name, overwrite=request.overwrite)
-    questions, model = _embed_questions(request, collection, progress)
+    questions, model = _embed_questions(request, collection, progress, notice)
     metric: Space = collection.space if request.metric == "auto" else request.metric
     seen = source.read(
         collection,
@@ -93,7 +93,7 @@ def _several(value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _embed_questions(
-    request: ExportRequest, collection: Collection, progress: Progress
+    request: ExportRequest, collection: Collection, progress: Progress, notice: Notice
 ) -> tuple[list[Question], models.Model | None]:
     model = None
     if request.question_vector is not None:
@@ -104,7 +104,9 @@ def _embed_questions(
     else:
         texts = request.questions
         progress("loading the model", 0, None)
-        model = models.load_model(request.model, collection)
+        model = models.load_model(request.model, collection, request.base_url)
+        if model.host:
+            notice(f"the question, and {CHECKED} chunks to check the model, are sent to {model.host}")
         progress("embedding the question", 0, None)
         vectors, name = model.embed_questions(texts), f"the model {model.name}"
     models.fit(vectors, collection, name)

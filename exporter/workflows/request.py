@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from exporter.embedding.models import Encoder
+from exporter.embedding.encoders import Encoder
 from exporter.errors import UsageError
 from exporter.records import Float32, Space
 from exporter.retrieval.answers import MATCHES
@@ -29,7 +29,7 @@ class ExportRequest:
     """All that can be asked of an export; the command line's options bear the same names.
 
     `source`: a Chroma directory, a server's address, a chromadb `Collection` or a LangChain `Chroma`. `access`: what a
-    server wants to know. `model`: `auto`, a sentence-transformers name or path, or a LangChain `Embeddings`. `columns`:
+    server wants to know. `model`: as `embedding.load_model` takes it. `columns`:
     the collection's own metadata keys to show, None for all. Raises UsageError where the options don't fit together.
     """
 
@@ -44,6 +44,7 @@ class ExportRequest:
     where: Filter | None = None
     where_document: Filter | None = None
     model: str | Encoder = "auto"
+    base_url: str | None = None
     strict_model: bool = False
     question_vector: Path | None = None
     max_points: int = 20_000

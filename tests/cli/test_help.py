@@ -53,8 +53,8 @@ def test_every_command_has_an_example(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_is_in_the_docs(name):
     """docs/cli.md holds each command's help as it is."""
-    context = click.Context(command(name), info_name=f"chroma-projector {name}", max_content_width=110)
-    context.terminal_width = 110
+    parent = click.Context(app, info_name="chroma-projector", terminal_width=110, **app.context_settings)
+    context = click.Context(command(name), info_name=name, parent=parent)
     assert command(name).get_help(context) in (ROOT / "docs/cli.md").read_text()
 
 

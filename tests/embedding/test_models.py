@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exporter.embedding import models
+from exporter.embedding import encoders, models
 from exporter.errors import ModelError
 from exporter.records import Collection, RecordedModel
 
@@ -103,6 +103,6 @@ def test_a_model_that_fails():
 
 def test_other_weights_are_refused(monkeypatch):
     """The packaged weights are used only when they are the published ones."""
-    monkeypatch.setattr(models, "MINILM_SHA256", "0" * 64)
+    monkeypatch.setattr(encoders, "MINILM_SHA256", "0" * 64)
     with pytest.raises(ModelError, match="not the published ones"):
         models.load_model("all-MiniLM-L6-v2", a_collection())

@@ -14,6 +14,8 @@ from exporter.records import Float64
 
 MOST_ENTRIES = 1_000_000
 """Rows times bookmarks in one file, about 100 bytes each. Above it only the first two are kept."""
+NO_COLOUR = "No color map"
+"""The page's own name for it; an empty one leaves its menu empty."""
 _DECIMALS = 4
 
 
@@ -65,7 +67,7 @@ def _state(view: View, axes: Float64, dimension: int) -> dict[str, object]:
         "customYDownText": "",
         "selectedPoints": list(view.selected),
         "selectedLabelOption": "label",
-        "selectedColorOptionName": view.colour or "",
+        "selectedColorOptionName": view.colour or NO_COLOUR,
         "cameraDef": {
             "orthographic": flat,
             "position": [0, 0, 4] if flat else [0.45, 0.9, 1.6],

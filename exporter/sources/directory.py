@@ -127,6 +127,6 @@ def _refuse_what_is_no_directory(path: Path) -> None:
                 f"{path} was written by Chroma before 0.4 (it holds {BEFORE_0_4[0]}); "
                 "migrate a copy of it with chroma-migrate, this version does not read it yet"
             )
-        near = [place for place in (path.parent, *sorted(path.iterdir())) if (place / FILE).is_file()]
-        hint = f"did you mean {near[0]}?" if near else "give the directory that Chroma wrote"
+        near = [*path.parent.glob(FILE), *sorted(path.glob(f"*/{FILE}"))]
+        hint = f"did you mean {near[0].parent}?" if near else "give the directory that Chroma wrote"
         raise SourceError(f"{path} holds no {FILE}; {hint}")

@@ -87,8 +87,7 @@ def parse(where: Filter | None, where_document: Filter | None) -> Condition | No
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make LIKE and REGEXP of a connection answer as Chroma's do."""
-    connection.execute("PRAGMA case_sensitive_like = 1")
+    """Give a connection the function behind REGEXP, which SQLite leaves to its users."""
     connection.create_function("regexp", 2, _regexp, deterministic=True)
 
 
@@ -159,8 +158,8 @@ def _set(key: str, operator: str, operand: object) -> Condition:
 
 def _document(operator: str, operand: str) -> Condition:
     if operator in ARRAYS:
-        pattern = operand.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return _value(DOCUMENT, operator, "+string_value LIKE ? ESCAPE '\\'", [f"%{pattern}%"])
+        # Chroma's LIKE, which it makes case-sensitive, with every special character escaped
+        return _value(DOCUMENT, operator, "instr(string_value, ?)", [operand])
     try:
         re.compile(operand)
     except re.error as error:

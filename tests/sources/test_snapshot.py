@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -29,7 +30,10 @@ def test_reads_beside_a_living_writer_are_of_one_point_in_time(tmp_path, count, 
     """However fast it is written, each read gives every row once, with the vector and the metadata of one moment."""
     path = tmp_path / "db"
     arguments = [str(path), str(count), str(sync), "4"]
-    with subprocess.Popen([sys.executable, WRITER, *arguments], stdout=subprocess.PIPE, text=True) as writer:
+    one_thread = {**os.environ, "RAYON_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, WRITER, *arguments], stdout=subprocess.PIPE, text=True, env=one_thread
+    ) as writer:
         assert writer.stdout.readline() == "ready\n"
         reads = 0
         while writer.poll() is None:

@@ -37,6 +37,7 @@ def dartboard(question: Float32, vectors: Float32, ranks: Int64, top_k: int, col
     even = _evenly(np.argsort(angle[hits], kind="stable"), len(hits))
     turn = np.angle(np.mean(np.exp(1j * (angle[hits] - even)))) if len(hits) else 0.0
     angle[hits] = even + turn
+    angle -= _tilt(radius, angle)
     if _off_centre(_placed(radius, angle)) > CENTRED:
         radius, angle = _balanced(radius, angle, ranks, k)
     return _placed(radius, angle)
@@ -78,41 +79,35 @@ def _off_centre(places: Float64) -> float:
     return float(np.max(np.abs(np.divide(high + low, width, out=np.ones(2), where=width > 0))))
 
 
-def _balanced(radius: Float64, angle: Float64, ranks: Int64, k: int) -> tuple[Float64, Float64]:
-    """Few rows: two opposite pairs hold the four ends of the axes, so that the question stays between them.
+def _tilt(radius: Float64, angle: Float64) -> float:
+    """By which angle the page's PCA would turn these places: half that of the sum of their doubled directions."""
+    return float(np.angle(np.sum(radius**2 * np.exp(2j * angle))) / 2)
 
-    A pair is two neighbours in rank, both retrieved or both not, the inner one drawn out to almost the outer one's
-    radius. Rows farther out than the second pair are turned to beside the first axis, and drawn in to its ends where
-    they must. No two rows change their order.
+
+def _balanced(radius: Float64, angle: Float64, ranks: Int64, k: int) -> tuple[Float64, Float64]:
+    """Few rows: the four outermost hold the ends of the axes, in pairs of nearly one radius, the question between them.
+
+    In a pair the inner one is drawn out to the outer one's radius, almost; or, where one was retrieved and the other
+    was not, the outer one is drawn in to just beyond it. No two rows change their order. The others keep their
+    directions but for a common turn, which leaves the axes where they are.
     """
     radius, angle = radius.copy(), angle.copy()
-    outward = np.argsort(-ranks, kind="stable")
-    others = [row for row in outward if ranks[row] > k]
-    hits = [row for row in outward if ranks[row] <= k]
-    pairs = [group[i : i + 2] for group in (others, hits) for i in range(0, len(group) - 1, 2)][:2]
-    for axis, (outer, inner) in enumerate(pairs):
-        radius[inner] = max(radius[inner], 0.95 * radius[outer])
+    ends = np.argsort(-ranks, kind="stable")[:4]
+    for axis, (outer, inner) in enumerate((ends[:2], ends[2:])):
+        if (ranks[outer] <= k) == (ranks[inner] <= k):
+            radius[inner] = max(radius[inner], 0.95 * radius[outer])
+        else:
+            radius[outer] = min(radius[outer], 1.08 * radius[inner])
         angle[outer], angle[inner] = axis * np.pi / 2, (axis + 2) * np.pi / 2
-    held = {row for pair in pairs for row in pair}
-    along, across = radius[pairs[0][1]], radius[pairs[-1][1]]
-    if len(pairs) == 1:  # four rows: the nearest one stands at one end of the second axis, the last one opposite
-        nearest = outward[-1]
-        held.add(nearest)
-        angle[nearest], across = np.pi / 2, radius[nearest]
-    elif len(others) < 4:
-        _spread_between(angle, [row for row in hits if row not in held])
-    for row in others:
-        if row not in held and radius[row] > across:
-            sideways = min(np.sqrt(radius[row] ** 2 - across**2), 0.97 * along)
-            radius[row] = np.hypot(sideways, across)
-            angle[row] = np.arctan2(-across, np.copysign(sideways, np.cos(angle[row])))
+    rest = np.setdiff1d(np.arange(len(ranks)), ends)
+    hits = rest[ranks[rest] <= k]
+    angle[hits[np.argsort(angle[hits], kind="stable")]] = _between_the_ends(len(hits))
+    angle[rest] -= _tilt(radius[rest], angle[rest])
     return radius, angle
 
 
-def _spread_between(angle: Float64, rows: list[int]) -> None:
-    """Turn these rows to even places in the four quarters, in their order, leaving the ends of the axes free."""
-    rows = sorted(rows, key=lambda row: angle[row])
-    quarters = np.array_split(np.array(rows, int), 4)
-    for quarter, members in enumerate(quarters):
-        for place, row in enumerate(members, start=1):
-            angle[row] = (quarter - 2) * np.pi / 2 + np.pi / 2 * place / (len(members) + 1)
+def _between_the_ends(count: int) -> Float64:
+    """So many angles, even within each quarter of the circle, none on an axis."""
+    quarters = np.array_split(np.arange(count), 4)
+    steps = [np.arange(1, len(quarter) + 1) / (len(quarter) + 1) for quarter in quarters]
+    return np.concatenate([(place - 2 + step) * np.pi / 2 for place, step in enumerate(steps)])

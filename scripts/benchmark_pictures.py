@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from exporter.layouts.umap import umap
 from exporter.records import Batch, Metadata, Question
 from exporter.retrieval.scan import scan
 from exporter.runs import folder
@@ -32,10 +31,7 @@ def main(rows: int) -> None:
     """Print the figures for so many chunks."""
     from tests.end_to_end.browser import Projector, launch
 
-    start = time.perf_counter()
     batch, question = make_up(rows)
-    umap(batch.vectors, 0)
-    print(f"UMAP in 3-D and 2-D of {rows:,} x {DIMENSION}: {time.perf_counter() - start:.1f} s")
     driver, browser = launch()
     with tempfile.TemporaryDirectory() as scratch:
         seconds: dict[Projection, list[float]] = {"umap": [], "none": []}
@@ -80,7 +76,7 @@ def write(path: Path, batch: Batch, question: Question, projection: Projection) 
         sprites=projection != "none",
         progress=lambda stage, done, total: None,
     )
-    print(f"layouts, {projection}: {time.perf_counter() - start:.1f} s")
+    print(f"layouts of {len(shown):,} x {DIMENSION}, {projection}: {time.perf_counter() - start:.1f} s")
     contents = folder.Contents(points.vectors, pictures.tensors, table(points), {"questions": []})
     path.mkdir(parents=True)
     folder.fill(path, contents, now=time.time(), vectors_tsv=False)

@@ -31,10 +31,10 @@ export: $(VENV)/ready ## a collection and a question -> a run
 	else \
 	  set -- demo --no-serve; \
 	fi; \
-	exec $(BIN)/chroma-projector "$$@" --logdir "$$LOGDIR" $${QUESTION:+--question "$$QUESTION"} $${ANSWER:+--answer "$$ANSWER"}
+	exec $(BIN)/chroma-projector "$$@" $${LOGDIR:+--logdir "$$LOGDIR"} $${QUESTION:+--question "$$QUESTION"} $${ANSWER:+--answer "$$ANSWER"}
 
 tensorboard: $(VENV)/ready ## serve the runs
-	@exec $(BIN)/chroma-projector tensorboard "$$LOGDIR"
+	@exec $(BIN)/chroma-projector tensorboard $${LOGDIR:+"$$LOGDIR"}
 
 test: $(VENV)/ready ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -46,6 +46,7 @@ def test_empty_variables_pass_nothing(make):
     assert make("export", CHROMA="db", QUESTION="q", ANSWER="") == [
         *("export", "db", "--overwrite", "--logdir", "logs", "--question", "q"),
     ]
+    assert make("export", CHROMA="db", QUESTION="q", LOGDIR="") == ["export", "db", "--overwrite", "--question", "q"]
 
 
 def test_without_a_collection(make):

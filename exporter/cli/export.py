@@ -187,7 +187,7 @@ def export(
     shown = None if columns == "all" else () if columns == "none" else tuple(columns.split(","))
     request = ExportRequest(**asked, columns=shown, tsv=not no_tsv, sprites=not no_sprites, lines=not no_lines)
     with console.progress_bars(show=not quiet and not as_json) as progress:
-        run = write_export(request, progress, (lambda message: None) if quiet or as_json else console.note)
+        run = write_export(request, progress, console.note)
     if as_json:
         console.print_json(run.to_json())
     elif not quiet:
@@ -198,6 +198,6 @@ def export(
     if launch or open_browser:
         from exporter.cli.tensorboard import serve_until_interrupted
 
-        serve_until_interrupted(request.logdir, port=port, open_browser=open_browser)
+        serve_until_interrupted(request.logdir, port=port, open_browser=open_browser, quiet_stdout=as_json)
     elif not as_json and not quiet:
         console.next_step(request.logdir)

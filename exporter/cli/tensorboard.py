@@ -35,8 +35,13 @@ def tensorboard(logdir: Path | None, named: Path | None, debug: bool, open_brows
     serve_until_interrupted(logdir or named or Path("logs"), open_browser=open_browser, **settings)
 
 
-def serve_until_interrupted(logdir: Path, *, open_browser: bool = False, **settings: Any) -> None:
-    """Start, print the address on stdout, wait. ^C and SIGTERM are the ways to stop it, so they are no error."""
+def serve_until_interrupted(
+    logdir: Path, *, open_browser: bool = False, quiet_stdout: bool = False, **settings: Any
+) -> None:
+    """Start, print the address on stdout, wait. ^C and SIGTERM are the ways to stop it, so they are no error.
+
+    With `quiet_stdout` the address goes to stderr: stdout holds one JSON value already.
+    """
     from exporter.workflows.serve import serve
 
     signal.signal(signal.SIGTERM, _interrupt)
@@ -47,7 +52,7 @@ def serve_until_interrupted(logdir: Path, *, open_browser: bool = False, **setti
             asked = settings.get("port", 6006)
             if asked not in (0, server.port):
                 console.note(f"port {asked} is taken, this is {server.port}")
-            click.echo(server.projector_url)
+            click.echo(server.projector_url, err=quiet_stdout)
             if open_browser:
                 click.launch(server.projector_url)
             server.wait()

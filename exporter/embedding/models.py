@@ -23,14 +23,17 @@ from exporter.embedding.encoders import (
 from exporter.errors import ModelError
 from exporter.records import Collection, Float32, RecordedModel
 
+_LOCAL = frozenset({"instructor", "open_clip", "text2vec"})
+"""Chroma's functions that compute on this machine; all others ask a server."""
+
 MODELS_BY_DIMENSION: Mapping[int, tuple[str, ...]] = MappingProxyType(
     {
         384: (MINILM, "BAAI/bge-small-en-v1.5", "intfloat/multilingual-e5-small"),
         512: ("sentence-transformers/distiluse-base-multilingual-cased-v1",),
         768: ("all-mpnet-base-v2", "BAAI/bge-base-en-v1.5", "nomic-ai/nomic-embed-text-v1.5"),
         1024: ("BAAI/bge-m3", "mixedbread-ai/mxbai-embed-large-v1", "intfloat/multilingual-e5-large"),
-        1536: ("OpenAI text-embedding-3-small", "OpenAI text-embedding-ada-002"),
-        3072: ("OpenAI text-embedding-3-large",),
+        1536: ("openai:text-embedding-3-small", "openai:text-embedding-ada-002"),
+        3072: ("openai:text-embedding-3-large",),
     }
 )
 """Models that people often use, to name in an error; not a list of what works."""
@@ -90,9 +93,12 @@ def _found(collection: Collection) -> Model:
     why_not = "records no model"
     if collection.model is not None:
         try:
-            return _recorded(collection.model)
+            recorded = _recorded(collection.model)
+            if recorded.host is None:  # another one is asked nothing before the user was told
+                fit(recorded.embed_questions(["?"]), collection, f"the recorded model {recorded.name}")
+            return recorded
         except ModelError as error:
-            why_not = f"records {collection.model.name!r}, which can't be loaded ({error})"
+            why_not = f"records {collection.model.name!r}, which can't be used ({error})"
     if collection.dimension == 384:
         origin = f"the usual one for 384 dimensions; the collection {why_not}"
         return Model(MINILM, origin, load_sentence_transformer(MINILM))
@@ -107,7 +113,8 @@ def fit(vectors: Float32, collection: Collection, name: str) -> Float32:
     if vectors.shape[1] != collection.dimension:
         raise ModelError(
             f"{name} has {vectors.shape[1]} dimensions, the collection {collection.name!r} has {collection.dimension}: "
-            f"name the model that made it by --model{_suggestions(collection.dimension)}"
+            f"name the model that made it by --model{_suggestions(collection.dimension)}, "
+            "or give the question's vector by --question-vector"
         )
     return vectors
 
@@ -120,7 +127,7 @@ def _suggestions(dimension: int | None) -> str:
 def _recorded(recorded: RecordedModel) -> Model:
     """The function that Chroma recorded. Its `default` is all-MiniLM-L6-v2, which is here; its own would be fetched."""
     origin, config = "recorded by the collection", recorded.config
-    if recorded.name == "default":
+    if recorded.name in ("default", "onnx_mini_lm_l6_v2"):
         return Model(MINILM, origin, load_sentence_transformer(MINILM))
     if recorded.name == "sentence_transformer":
         name = str(config.get("model_name", MINILM))
@@ -134,4 +141,4 @@ def _recorded(recorded: RecordedModel) -> Model:
     except Exception as error:  # each of Chroma's functions fails in its own way: no key, no package, another version
         raise ModelError(first_line(error)) from error
     host = config.get("api_base") or config.get("url") or f"{recorded.name}'s servers"
-    return Model(recorded.name, origin, FunctionEncoder(function), str(host))
+    return Model(recorded.name, origin, FunctionEncoder(function), None if recorded.name in _LOCAL else str(host))

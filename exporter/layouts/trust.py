@@ -23,7 +23,8 @@ def trustworthiness(vectors: Float32, places: Float64, seed: int) -> float | Non
 
     rows = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:SAMPLE])
     neighbours = min(10, (len(rows) - 1) // 2)
-    return float(of_scikit_learn(vectors[rows], places[rows], n_neighbors=neighbours))
+    with np.errstate(all="ignore"):
+        return float(of_scikit_learn(vectors[rows], places[rows], n_neighbors=neighbours))
 
 
 def kept_top_k(places: Float64, question: int, chunks: Int64, top: Int64) -> int:

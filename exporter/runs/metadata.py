@@ -178,7 +178,8 @@ def _label(points: Points, row: int) -> str:
     if points.retrieved_by[row] >= 0:
         which = f"q{points.retrieved_by[row] + 1} " if several else ""
         return f"{which}#{points.retrieved_rank[row]} {tick}{place}"
-    return f"✓ rank {points.rank[row]} · {place}" if tick else place
+    which = f"q{points.answer_to[row] + 1} " if several else ""
+    return f"{which}✓ rank {points.answer_rank[row]} · {place}" if tick else place
 
 
 def _place(points: Points, row: int) -> str:

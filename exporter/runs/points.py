@@ -31,6 +31,7 @@ class Points:
     `vectors` (m, d) float32. For a chunk `distance` is the one to its nearest question, which `question` names by its
     index, and `rank` its place there among all chunks of the collection (1 = nearest; 0 for a question).
     `retrieved_by` (m,) is the question whose top k holds the chunk at its best rank, `retrieved_rank`; -1: none does.
+    `answer_to` (m,) is the question whose answer the chunk holds at its best rank, `answer_rank`; -1: it holds none.
     `fan` (m,) is the row of the question among whose first hits the chunk is (the first such question), -1 where none.
     `position` is the chunk's place in the collection, -1 for a question. `closeness` is 1 at the nearest, 0 at the
     farthest chunk of the collection.
@@ -47,6 +48,8 @@ class Points:
     question: Int64
     retrieved_by: Int64
     retrieved_rank: Int64
+    answer_to: Int64
+    answer_rank: Int64
     fan: Int64
     contains_answer: Bool
     is_question: Bool
@@ -93,6 +96,8 @@ def arrange(
     nearest = scores.nearest_question
     distance = scores.distances[nearest, np.arange(scores.rows)]
     by, best = _retrieved(scores, top_k)
+    ranks_of_answers = np.where(scores.answers, scores.ranks, np.iinfo(np.int32).max)
+    answer_rank = ranks_of_answers.min(axis=0).astype(np.int64)
     answer = scores.holds_answer
     group = np.where(by >= 0, 2, answer.astype(np.int64))[positions]
     order = np.lexsort((positions, np.where(group == 2, -best[positions], 0), group))
@@ -115,6 +120,8 @@ def arrange(
         question=column(nearest, backwards),
         retrieved_by=column(by, -1),
         retrieved_rank=column(np.where(by >= 0, best, -1), -1),
+        answer_to=column(np.where(scores.holds_answer, ranks_of_answers.argmin(axis=0), -1), -1),
+        answer_rank=column(np.where(scores.holds_answer, answer_rank, -1), -1),
         fan=column(_fan(scores, top_k, len(rows)), -1),
         contains_answer=column(answer, False),
         is_question=column(np.zeros(scores.rows, bool), True),
@@ -130,11 +137,19 @@ def _retrieved(scores: Scores, top_k: int) -> tuple[Int64, Int64]:
 
 
 def _fan(scores: Scores, top_k: int, chunks_shown: int) -> Int64:
-    """For each chunk the row of the question that it is joined to; the first question's row is the last of all."""
+    """For each chunk the row of the question that it is joined to; the first question's row is the last of all.
+
+    After "Isolate" the page reads the number as a position in what is left. Where every chunk is retrieved, and so all
+    rows can be selected, that position is the last hit's own: without a line of its own it can't close a circle, which
+    would hang the page.
+    """
     questions = len(scores.ranks)
     fan = np.full(scores.rows, -1)
     for question in reversed(range(questions)):
         fan[scores.top(question, min(top_k, FAN))] = chunks_shown + questions - 1 - question
+    if top_k >= scores.rows:
+        for question in range(questions):
+            fan[scores.top(question, top_k)[-1:]] = -1
     return fan
 
 

@@ -60,6 +60,8 @@ class Staging:
         try:
             _move(staging, self.target, self.overwrite)
         except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise OutputError(f"the run {self.target} exists: another export has just made it") from error
             raise output_error(self.target, error) from error
         _show_events(self.target, hidden)
         sync(self.target.parent)
@@ -140,10 +142,10 @@ def _move(staging: Path, target: Path, overwrite: bool) -> None:
 def _finish(logdir: Path, staging: Path) -> None:
     """Do what is left of a publishing that began, then remove the staging folder. Safe to repeat."""
     if (staging / _PLAN).exists():
-        with suppress(ValueError):
+        with suppress(ValueError, KeyError, TypeError):
             plan = json.loads((staging / _PLAN).read_text())
             target = logdir / Path(plan["target"]).name
-            if not target.exists() and (staging / _OLD).exists():  # the old run was moved aside, the new one not in yet
+            if (staging / _OLD).exists() and not target.exists():  # the old run was moved aside, the new one not in yet
                 (staging / (_NEW if (staging / _NEW).exists() else _OLD)).rename(target)
             _show_events(target, plan["events"])
     shutil.rmtree(staging, ignore_errors=True)

@@ -40,7 +40,7 @@ def glyphs(points: Points) -> list[Glyph]:
     found = []
     for row in range(len(points)):
         role = points.role(row)
-        rank = points.retrieved_rank[row] if role in (RETRIEVED, RETRIEVED_ANSWER) else points.rank[row]
+        rank = points.retrieved_rank[row] if role in (RETRIEVED, RETRIEVED_ANSWER) else points.answer_rank[row]
         found.append(Glyph(role, int(rank) if role not in (CHUNK, QUESTION) else 0))
     return found
 

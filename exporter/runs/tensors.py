@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
@@ -70,15 +71,22 @@ def write_checkpoint(folder: Path, prefix: str, name: str, values: Float32) -> l
     with tempfile.TemporaryDirectory() as scratch:
         array = Path(scratch) / "values.npy"
         np.save(array, values)
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, str(array), str(folder / prefix), name], capture_output=True, text=True
-        )
+        done = run_module(__name__, str(array), str(folder / prefix), name)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise OutputError(f"TensorFlow could not write the checkpoint: {reason[:200]}")
     state = folder / "checkpoint"
     state.write_text(f'model_checkpoint_path: "{prefix}"\nall_model_checkpoint_paths: "{prefix}"\n')
     return [state, *sorted(folder.glob(f"{prefix}.*"))]
+
+
+def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One of our modules in a process of its own, which finds what this one finds, and nothing in the working
+    directory: a random.py there is not the standard library's.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-P", "-m", module, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
 def _write_with_tensorflow(array: str, prefix: str, name: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import orjson
 from exporter.records import Float32
 from exporter.runs import manifest, notf, projector
 from exporter.runs.metadata import LINES, read_as_the_page_does
+from exporter.runs.tensors import run_module
 
 ROWS_SHOWN = 100_000
 """The page asks for the first 100,000 rows and no more."""
@@ -203,8 +203,7 @@ def _refused_by_tensorboard(run: Path, config: Any) -> Iterator[str]:
         except Exception as error:  # whatever it raises would reach the user's page
             yield f"TensorBoard can't load the run: {error}"
         return
-    command = [sys.executable, "-m", __name__, str(run)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_module(__name__, str(run))
     if done.returncode:
         yield f"TensorBoard can't load the run: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
 

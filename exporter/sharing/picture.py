@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,8 @@ def save(figure: Figure, kind: str) -> bytes:
     silent = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     import matplotlib
 
-    with matplotlib.rc_context({"svg.hashsalt": "chroma-projector"}):
+    with matplotlib.rc_context({"svg.hashsalt": "chroma-projector"}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one a character that the font lacks: it is drawn as a box
         figure.savefig(file, format=kind, metadata=silent)
     return file.getvalue()
 

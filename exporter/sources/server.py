@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from exporter.errors import NetworkError
+from exporter.errors import NetworkError, UsageError
 from exporter.sources.paging import ClientSource, Faults
 
 
@@ -31,13 +31,19 @@ class Server(ClientSource):
         database: str | None = None,
         timeout: float = 60.0,
     ) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise UsageError(f"{url!r} is no address of a server: {error}") from None
         place = parts.netloc.rpartition("@")[2]
         if "@" in parts.netloc:
             raise NetworkError(f"the address of {place} holds a user name or a password; pass them with --header")
         sent = dict(headers or {})
         if token:
             sent = {"X-Chroma-Token": token, "Authorization": f"Bearer {token}", **sent}
+        for name, value in sent.items():
+            if not (name + value).isascii() or not (name + value).isprintable():
+                raise UsageError(f"the header {name!r} (or the token in it) holds characters that no header may hold")
         faults = Faults(NetworkError, place, tuple(filter(None, (token, *sent.values()))))
         with faults.told():
             client = _connect(url, sent, tenant, database, timeout)

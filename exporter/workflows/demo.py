@@ -69,6 +69,8 @@ def demo(
 
 def build(directory: Path, progress: Progress = no_progress) -> Path:
     """The directory, with the demo collection in it: as it is when it is whole, else built; never half of it."""
+    if directory.exists() and not directory.is_dir():
+        raise OutputError(f"{directory} is a file: name a folder, as in `chroma-projector demo DIR`")
     if directory.exists() and any(directory.iterdir()):
         if COLLECTION not in (collection.name for collection in open_source(directory).collections()):
             raise OutputError(

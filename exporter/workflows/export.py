@@ -23,7 +23,7 @@ from exporter.runs.points import Points, arrange
 from exporter.runs.readme import readme
 from exporter.runs.verify import structural_faults
 from exporter.sharing.picture import draw_run, panels, save
-from exporter.sources import Rows, open_source
+from exporter.sources import Rows, open_source, where
 from exporter.workflows.collections import choose
 from exporter.workflows.facts import Seen, facts_of
 from exporter.workflows.pictures import Pictures, draw_pictures
@@ -37,12 +37,13 @@ CHECKED = 16
 def export(
     source: Any,
     *,
-    question: str | Sequence[str] = (),
-    answer: str | Sequence[str] = (),
+    question: str | Sequence[str] | None = (),
+    answer: str | Sequence[str] | None = (),
     progress: Progress = no_progress,
+    notice: Notice = no_notice,
     **options: Any,
 ) -> Run:
-    """Export a run and return it; `options` are the fields of `ExportRequest`.
+    """Export a run and return it; `options` are the fields of `ExportRequest`; `notice` is told what leaves.
 
     Raises an ExporterError, whose text says what is wrong and what to do; nothing is written then.
     """
@@ -50,12 +51,13 @@ def export(
         if options.get(name) is not None:
             options[name] = Path(options[name])
     request = ExportRequest(source=source, questions=_several(question), answers=_several(answer), **options)
-    return write_export(request, progress)
+    return write_export(request, progress, notice)
 
 
 def write_export(request: ExportRequest, progress: Progress = no_progress, notice: Notice = no_notice) -> Run:
     """Carry out a request. `notice` is told, beforehand, what leaves this machine."""
     matchers = [match_any(request.answers_to(i), request.answer_match) for i in range(max(1, len(request.questions)))]
+    where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
     source = open_source(request.source, request.access)
     collection = choose(source.collections(), request.collection, request.access.database, source.location)
     name = request.run or default_name(collection.name, request.questions)
@@ -88,8 +90,8 @@ def write_export(request: ExportRequest, progress: Progress = no_progress, notic
     return _write(request, name, points, pictures, facts, progress)
 
 
-def _several(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def _embed_questions(
@@ -106,7 +108,7 @@ def _embed_questions(
         progress("loading the model", 0, None)
         model = models.load_model(request.model, collection, request.base_url)
         if model.host:
-            notice(f"the question, and {CHECKED} chunks to check the model, are sent to {model.host}")
+            notice(f"the question, and up to {CHECKED} chunks to check the model, are sent to {model.host}")
         progress("embedding the question", 0, None)
         vectors, name = model.embed_questions(texts), f"the model {model.name}"
     models.fit(vectors, collection, name)

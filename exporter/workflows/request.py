@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from exporter.runs.folder import TensorFormat
 from exporter.runs.verify import ROWS_SHOWN
 from exporter.sources import NO_ACCESS, Access, Filter
 from exporter.workflows.pictures import OpenOn, Projection
+
+_LONGEST_NAME = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,17 @@ class ExportRequest:
             raise UsageError(f"--max-points {self.max_points}: the Projector loads {ROWS_SHOWN:,} rows at most")
         if self.run is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._ -]*", self.run):
             raise UsageError(f"--run {self.run!r}: a run's name has letters, digits, '.', '_', '-' and spaces only")
+        if self.run is not None and len(self.run) > _LONGEST_NAME:
+            raise UsageError(f"--run has {len(self.run)} characters: give {_LONGEST_NAME} at most")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: a seed is 0 or more")
+        if isinstance(self.columns, str):
+            raise UsageError(f"columns must be a list of names, not the text {self.columns!r}")
+        for name, known in (("projection", Projection), ("open_on", OpenOn), ("tensor_format", TensorFormat)):
+            if getattr(self, name) not in get_args(known):
+                raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(get_args(known))}")
+        if any(not text.isprintable() and "\ud800" <= max(text) <= "\udfff" for text in self.questions + self.answers):
+            raise UsageError("a question or an answer is not valid UTF-8: type it again")
 
     def answers_to(self, question: int) -> tuple[str, ...]:
         """One question: any of the answers. Several: each its own, or one answer for all."""
@@ -92,7 +105,9 @@ def default_name(collection: str, questions: Sequence[str]) -> str:
     folded = unicodedata.normalize("NFKD", whole.casefold())
     base = "".join(character for character in folded if not unicodedata.combining(character))
     slug = re.sub(r"[^a-z0-9._]+", "-", base).strip("-.")
-    lost = any(character.isalnum() and not character.isascii() for character in base)
+    lost = re.search(
+        r"[^a-z0-9\s._\-,;:!?'\"()/’…]", base
+    )  # what two questions may differ by: 'C++', 'C#', other scripts
     if lost or len(slug) > 60:
         slug = f"{slug[:53].rstrip('-.')}-{hashlib.sha256(whole.encode('utf-8', 'replace')).hexdigest()[:6]}"
     return slug.lstrip("-")
@@ -102,7 +117,8 @@ def read_vectors(path: Path) -> Float32:
     """(q, d) float32 from a .npy file, or from JSON: a list of numbers, or a list of such lists."""
     try:
         loaded = np.load(path, allow_pickle=False) if path.suffix == ".npy" else json.loads(path.read_text("utf-8"))
-        vectors = np.atleast_2d(np.asarray(loaded, dtype=np.float32))
+        with np.errstate(over="ignore"):
+            vectors = np.atleast_2d(np.asarray(loaded, dtype=np.float32))
     except (OSError, ValueError, TypeError, EOFError) as error:
         raise UsageError(
             f"--question-vector {path} can't be read as a .npy file or a JSON list of numbers: {error}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporter.errors import OutputError
 from exporter.records import Float32
 from exporter.runs import folder, manifest, verify
 from exporter.runs.metadata import read_as_the_page_does
@@ -100,6 +101,8 @@ class Run:
         names, rows = read_as_the_page_does((self.path / folder.METADATA).read_text(encoding="utf-8"))
         columns = {name: _array(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
         path = entry["file"] or folder.VECTORS
+        if not (self.path / path).is_file():
+            raise OutputError(f"the vectors of {self.path} are in a checkpoint only: export it without --no-tsv")
         return RunPoints(verify.read_tensor(self.path, path, tuple(entry["shape"])), columns)
 
     def serve(self, *, port: int = 0) -> Server:

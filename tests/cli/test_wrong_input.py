@@ -276,6 +276,21 @@ def test_a_fault_of_ours(cli, own, vector, monkeypatch):
     assert "Traceback" in cli(*asked, "--debug").err
 
 
+def test_nobody_reads_stdout(own):
+    """When the reader of stdout has gone, that is no error."""
+    command = f"{sys.executable} -m exporter collections {own} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_secret_stays_secret(cli, monkeypatch):
+    """A token that no header may hold is refused without being shown."""
+    monkeypatch.setenv("CHROMA_API_KEY", "s3cret\r")
+    done = cli("collections", "http://127.0.0.1:9")
+    assert done.code == 2
+    assert "s3cret" not in done.err
+
+
 def test_strict_model(cli, demo_directory, tmp_path):
     """A model that did not make the collection is a warning, and with --strict-model an error."""
     (tmp_path / "other").mkdir()

@@ -51,9 +51,16 @@ def test_a_recorded_model_that_cannot_be_loaded(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     recorded = RecordedModel("openai", {"model_name": "text-embedding-3-small", "api_key_env_var": "NO_SUCH_KEY"})
     model = models.load_model("auto", a_collection(model=recorded))
-    assert "records 'openai', which can't be loaded" in model.origin
+    assert "records 'openai', which can't be used" in model.origin
     with pytest.raises(ModelError, match="1536"):
         models.load_model("auto", a_collection(1536, recorded))
+
+
+def test_a_recorded_model_that_does_not_fit():
+    """A recorded model of another dimension gives way to the usual one, or to an error that says what was recorded."""
+    recorded = RecordedModel("default")
+    with pytest.raises(ModelError, match=r"records 'default', which can't be used.*384.*--question-vector"):
+        models.load_model("auto", a_collection(768, recorded))
 
 
 def test_an_unknown_dimension():

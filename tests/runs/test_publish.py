@@ -52,7 +52,7 @@ def test_existing_runs_are_kept(tmp_path):
 def test_a_run_published_meanwhile_is_kept(tmp_path):
     """Two exports of one name without --overwrite: the second to finish fails, and the first one's run stays."""
     with (
-        pytest.raises(OutputError, match="can't be written"),
+        pytest.raises(OutputError, match="another export has just made it"),
         publish.stage(tmp_path / "logs", "a") as staging,
     ):
         put(tmp_path / "logs", "a", "first")

@@ -187,6 +187,24 @@ def test_tensor_formats(chroma, tmp_path, tensor_format):
     np.testing.assert_allclose(run.points.vectors[:-1].sum(), Lookup().vectors.sum(), rtol=1e-4)
 
 
+def test_whose_answer(chroma, tmp_path):
+    """With several questions an answer's label names the question that it answers, and its rank for that one."""
+    run = ask(chroma, tmp_path, question=["text 3", "text 9"], answer=["text 20", "text 21"], top_k=2)
+    labels = dict(zip(run.points["id"], run.points["label"], strict=True))
+    for number, chunk in ((1, "id20"), (2, "id21")):
+        rank = run.questions[number - 1].first_answer_rank
+        assert labels[chunk].startswith(f"q{number} ✓ rank {rank} ")
+
+
+@pytest.mark.parametrize(
+    "options", [{"seed": -1}, {"run": "x" * 300}, {"projection": "tsne"}, {"tensor_format": "npz"}, {"columns": "tags"}]
+)
+def test_bad_values(chroma, tmp_path, options):
+    """A value that can't be is refused before anything is read."""
+    with pytest.raises(UsageError):
+        ask(chroma, tmp_path, **options)
+
+
 def test_rewriting(chroma, tmp_path):
     """A run is replaced only when asked."""
     first = ask(chroma, tmp_path, run="a")
@@ -277,3 +295,8 @@ def test_default_names_that_lose_letters(question):
     assert len(name) <= 60
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-")
     assert len(name.rsplit("-", 1)[1]) == 6
+
+
+def test_names_that_would_meet():
+    """Questions that differ by a sign alone have runs of their own."""
+    assert len({default_name("docs", [f"What is C{sign}?"]) for sign in ("", "+", "++", "#")}) == 4

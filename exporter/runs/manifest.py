@@ -48,6 +48,16 @@ def write(run: Path, facts: Mapping[str, Any]) -> None:
     )
 
 
+def _is_ours(facts: dict[str, Any]) -> bool:
+    """Has it the shape that the readers of a run rely on?"""
+    if type(facts.get("format")) is not int or facts["format"] < 1:
+        return False
+    files = facts.get("files")
+    if not isinstance(files, dict) or not files or not isinstance(facts.get("questions"), list):
+        return bool(facts["format"] > FORMAT)
+    return all(isinstance(record, dict) and {"size", "sha256"} <= record.keys() for record in files.values())
+
+
 def read(run: Path) -> dict[str, Any]:
     """What `write` wrote. Raises OutputError when the folder is no run, or one of a later version."""
     try:
@@ -56,7 +66,7 @@ def read(run: Path) -> dict[str, Any]:
         raise OutputError(f"{run} is not a run: it holds no {MANIFEST}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise OutputError(f"{run / MANIFEST} can't be read ({error}): export the run again") from None
-    if not isinstance(facts, dict) or not isinstance(facts.get("format"), int):
+    if not isinstance(facts, dict) or not _is_ours(facts):
         raise OutputError(f"{run / MANIFEST} is not a manifest of ours: export the run again")
     if facts["format"] > FORMAT:
         raise OutputError(f"{run} has format {facts['format']}, newer than this version knows ({FORMAT}): upgrade")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from exporter.runs import notf
 
@@ -68,3 +70,16 @@ def events(now: float) -> bytes:
     event = Event(wall_time=(LATEST - now) / 1000, file_version="brain.Event:2")
     RecordWriter(written).write(event.SerializeToString())
     return written.getvalue()
+
+
+def holds_event(path: Path) -> bool:
+    """Does the file begin with a record that is whole? Raises nothing."""
+    notf.without_tensorflow()
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+    try:
+        start = path.read_bytes()[:12]
+        length, check = struct.unpack("<QI", start)
+        return bool(masked_crc32c(start[:8]) == check and path.stat().st_size >= length + 16)
+    except (OSError, struct.error):
+        return False

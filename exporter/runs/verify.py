@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +23,8 @@ ROWS_SHOWN = 100_000
 LARGEST_ATLAS = 8192
 """Pixels each way of the image that holds the glyphs."""
 REQUIRED_COLUMNS = ("label", "source", "page", "distance", "contains_answer", "is_question")
+PLACES = ("umap-0", "umap-1", "umap-2", "pca-0", "pca-1", "pca-2")
+"""Of each row in a bookmark: without the last three the page's PCA tab goes blank."""
 REQUIRED_FIELDS = (
     "selectedProjection", "projections", "pcaComponentDimensions", "tSNEIteration", "tSNEPerplexity",
     "tSNELearningRate", "customXLeftText", "customXRightText", "customYUpText", "customYDownText", "selectedPoints",
@@ -38,13 +40,15 @@ def faults(run: Path) -> list[str]:
 
 def structural_faults(run: Path) -> list[str]:
     """What would break the page or the server, whatever the hashes say: for a run about to be published."""
-    found = list(_no_events(run))
+    found = list(_unlisted(run))
     try:
         config = _config(run)
     except Exception as error:  # text_format raises what it likes on a text that is no config
         return [*found, f"{projector.CONFIG} can't be read ({error}): every run of the log directory would fail"]
     if not config.embeddings:
         return [*found, f"{projector.CONFIG} names no tensor"]
+    if config.model_checkpoint_path:
+        found.append("the config names a checkpoint by its path, which TensorBoard reads from where it was started")
     names = [embedding.tensor_name for embedding in config.embeddings]
     found += [f"two tensors are called {name!r}" for name in sorted({name for name in names if names.count(name) > 1})]
     for embedding in config.embeddings:
@@ -60,23 +64,33 @@ def read_tensor(run: Path, path: str, shape: tuple[int, int]) -> Float32:
 
 
 def _changed_files(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
-    for name, record in facts.get("files", {}).items():
-        path = run / name
-        if not _is_inside(run, path):
-            yield f"{name} lies outside the run"
-        elif not path.is_file():
-            yield f"{name} is missing"
-        elif path.stat().st_size != record["size"]:
-            yield f"{name} has {path.stat().st_size:,} bytes, the manifest says {record['size']:,}"
-        else:
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != record["sha256"]:
-                    yield f"{name} was changed: its sha256 is not the manifest's"
+    recorded = facts["files"]
+    try:
+        found = manifest.file_records(run)
+    except OSError as error:
+        yield f"{error.filename} can't be read: {error.strerror}"
+        return
+    for name in sorted(recorded.keys() - found.keys()):
+        yield f"{name} is missing"
+    for name in sorted(found.keys() - recorded.keys()):
+        if not Path(name).name.startswith("."):
+            yield f"{name} is no part of the run: the manifest does not list it"
+    for name in sorted(recorded.keys() & found.keys()):
+        if found[name]["size"] != recorded[name]["size"]:
+            yield f"{name} has {found[name]['size']:,} bytes, the manifest says {recorded[name]['size']:,}"
+        elif found[name]["sha256"] != recorded[name]["sha256"]:
+            yield f"{name} was changed: its sha256 is not the manifest's"
 
 
-def _no_events(run: Path) -> Iterator[str]:
-    if not any(manifest.is_events(path.name) and path.stat().st_size for path in run.iterdir()):
+def _unlisted(run: Path) -> Iterator[str]:
+    """What keeps TensorBoard from listing the run, or the page from asking for it."""
+    events = [path for path in run.iterdir() if manifest.is_events(path.name)]
+    if not events:
         yield "there is no events file, so TensorBoard does not list the run"
+    elif not any(projector.holds_event(path) for path in events):
+        yield "its events file holds no event, so TensorBoard may not list the run"
+    if not re.fullmatch(r"[A-Za-z0-9._ -]+", run.resolve().name):
+        yield f"the name {run.resolve().name!r} breaks the page's addresses: letters, digits, '.', '_', '-' and spaces"
 
 
 def _config(run: Path) -> Any:
@@ -92,7 +106,7 @@ def _is_inside(run: Path, path: Path) -> bool:
 
 def _tensor_faults(run: Path, embedding: Any) -> Iterator[str]:
     name, shape = embedding.tensor_name, tuple(embedding.tensor_shape)
-    if not name or any(character in name for character in "&#%+") or name.endswith(":0"):
+    if not name or any(character in name for character in "&#%+?") or name.endswith(":0"):
         yield "its name breaks the page's addresses"
     if len(shape) != 2:
         yield f"its shape {shape} is not rows and columns"
@@ -144,6 +158,10 @@ def _metadata_faults(run: Path, path: str, rows: int) -> Iterator[str]:
         return
     if len(cells) != rows:
         yield f"{path} has {len(cells):,} lines for {rows:,} rows"
+    if names[:1] != ["label"]:
+        yield f"{path} does not begin with the column label, so the page labels points by another"
+    for broken in sorted({"__proto__", "__next__"} & set(names)):
+        yield f"{path} has a column {broken}, which breaks the page"
     if len(set(names)) != len(names):
         yield f"{path} has two columns of one name"
     for missing in (name for name in REQUIRED_COLUMNS if name not in names):
@@ -152,6 +170,17 @@ def _metadata_faults(run: Path, path: str, rows: int) -> Iterator[str]:
         yield f"{path} has lines of other lengths than its header"
     elif any(not cell for line in cells for cell in (line[:-1] if names[-1] == LINES else line)):
         yield f"{path} has empty cells, which break the page's search"
+    if LINES in names:
+        yield from _line_faults(path, [line[names.index(LINES)] for line in cells if len(line) == len(names)])
+
+
+def _line_faults(path: str, joined: list[str]) -> Iterator[str]:
+    """A circle hangs the page for ever; ours are fans: what is joined to a row, which is joined to none."""
+    targets = {cell for cell in joined if cell}
+    if any(not cell.isdecimal() or int(cell) >= len(joined) for cell in targets):
+        yield f"{path} joins points to rows that don't exist"
+    elif any(joined[int(cell)] for cell in targets):
+        yield f"{path} joins points in chains, which may be circles and hang the page"
 
 
 def _sprite_faults(run: Path, sprite: Any, rows: int) -> Iterator[str]:
@@ -183,9 +212,15 @@ def _bookmark_faults(run: Path, path: str, rows: int) -> Iterator[str]:
         lengths = {len(state["projections"]) for state in states}
         missing = {field for state in states for field in REQUIRED_FIELDS if field not in state}
         selected = [row for state in states for row in state["selectedPoints"]]
+        places = {type(entry[key]) for state in states for entry in state["projections"] for key in PLACES}
+        shown = {state["selectedProjection"] for state in states}
     except (ValueError, TypeError, KeyError):
         yield f"{path} holds no bookmarks"
         return
+    if shown - {"umap"}:
+        yield f"{path} shows {', '.join(sorted(shown))}: t-SNE moves its points away at once, only umap stays"
+    if places - {float, int}:
+        yield f"{path} has points without a place"
     if missing:
         yield f"{path} lacks {', '.join(sorted(missing))}, so a click would stop half-way"
     if lengths - {rows}:

@@ -62,7 +62,8 @@ SCENE = """() => {
   const page = window.projector(), data = window.panel('data-panel'), inspector = window.panel('inspector-panel');
   const plot = page.projectorScatterPlotAdapter.scatterPlot, camera = plot.camera;
   const legend = [...data.shadowRoot.querySelectorAll('vz-projector-legend')]
-    .flatMap((element) => [...element.shadowRoot.querySelectorAll('.item')]);
+    .flatMap((element) => [...element.shadowRoot.querySelectorAll('.item')])
+    .filter((item) => item.getClientRects().length);
   return {
     positions: Array.from(plot.worldSpacePointPositions), colours: Array.from(plot.pointColors || []),
     scales: Array.from(plot.pointScaleFactors || []),
@@ -99,6 +100,11 @@ STATE = """() => {
     message: page.shadowRoot.querySelector('#notification-dialog').opened
       ? page.shadowRoot.querySelector('#notify-msgs').innerText : '',
   };
+}"""
+
+COUNTS = """() => {
+  const page = window.projector(), places = page.projectorScatterPlotAdapter.scatterPlot.worldSpacePointPositions;
+  return [page.dataSet.points.length, places.length / 3, places.filter((place) => !Number.isFinite(place)).length];
 }"""
 
 CELL = 32
@@ -161,13 +167,14 @@ class Scene:
 
 
 class Projector:
-    """One page. `faults` are the exceptions and error lines that it had."""
+    """One page. `faults` are the exceptions that it had, and the dialogs that a script opened."""
 
     def __init__(self, browser):
         self.page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
         self.page.add_init_script(INSIDE)
         self.faults = []
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         self.frame = self.page
 
     def open(self, url):
@@ -207,18 +214,26 @@ class Projector:
         self.settle()
 
     def settle(self):
-        """Until no dialog, nor the shade of one, is in front."""
+        """Until no dialog, nor the shade of one, is in front. Then the camera is put where it is on opening, and kept
+        there: it spins, and in software that takes all of a core.
+        """
         self.frame.wait_for_function("() => window.nothingInFront()", timeout=30_000)
-        self.page.wait_for_timeout(100)
-
-    def stop_spinning(self):
-        """Put the camera where it is at first, and keep it there: what is seen on opening, held still."""
-        self.frame.evaluate("() => window.projector().projectorScatterPlotAdapter.scatterPlot.resetZoom()")
+        self.frame.evaluate(
+            """() => {
+                const plot = window.projector().projectorScatterPlotAdapter.scatterPlot;
+                plot.stopOrbitAnimation();
+                plot.resetZoom();
+            }"""
+        )
         self.page.wait_for_timeout(100)
 
     def scene(self):
         """What is drawn, and how the camera sees it."""
         return Scene.read(self.frame.evaluate(SCENE))
+
+    def counts(self):
+        """How many points the data have, how many are drawn, and how many of these stand nowhere."""
+        return self.frame.evaluate(COUNTS)
 
     def picture(self):
         """(height, width, 3) the pixels of the scatter plot alone."""

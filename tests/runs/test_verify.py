@@ -24,6 +24,16 @@ def break_metadata(path, change):
     metadata.write_bytes(change(metadata.read_bytes()))
 
 
+def edit_bookmarks(path, old, new):
+    bookmarks = asset(path, "bookmarks")
+    bookmarks.write_bytes(bookmarks.read_bytes().replace(old, new))
+
+
+def join_in_a_circle(raw):
+    lines = raw.split(b"\n")
+    return b"\n".join([*lines[:-2], lines[-2] + b"0", b""]).replace(b"\t\n", b"\t12\n", 1)
+
+
 BREAKS = {
     "changed": (
         lambda p: (p / "vectors.tsv").write_text((p / "vectors.tsv").read_text().replace("1", "2", 1)),
@@ -44,6 +54,18 @@ BREAKS = {
     "empty cell": (lambda p: break_metadata(p, lambda raw: raw.replace(b"doc1.md\t", b"\t", 1)), "empty cells"),
     "ragged": (lambda p: break_metadata(p, lambda raw: raw.replace(b"doc1.md\t", b"doc1.md\t1\t", 1)), "other lengths"),
     "latin-1": (lambda p: break_metadata(p, lambda raw: raw.replace(b"doc1", b"do\xe91", 1)), "not UTF-8"),
+    "extra": (lambda p: (p / "assets" / "extra.bin").write_text("x"), "is no part of the run"),
+    "garbage events": (lambda p: next(p.glob("events*")).write_bytes(b"x" * 40), "holds no event"),
+    "checkpoint path": (
+        lambda p: edit_config(p, "embeddings {", 'model_checkpoint_path: "x"\nembeddings {'),
+        "its path",
+    ),
+    "circle": (lambda p: break_metadata(p, join_in_a_circle), "circles"),
+    "lines to nowhere": (lambda p: break_metadata(p, lambda raw: raw.replace(b"\t12\n", b"\t99\n")), "don't exist"),
+    "proto": (lambda p: break_metadata(p, lambda raw: raw.replace(b"closeness", b"__proto__", 1)), "__proto__"),
+    "label second": (lambda p: break_metadata(p, lambda raw: raw.replace(b"label\tsource", b"source\tlabel")), "label"),
+    "tsne": (lambda p: edit_bookmarks(p, b'"umap","projections"', b'"tsne","projections"'), "t-SNE"),
+    "no places": (lambda p: edit_bookmarks(p, b'"pca-0":', b'"pca-9":'), "holds no bookmarks"),
     "no column": (lambda p: break_metadata(p, lambda raw: raw.replace(b"is_question", b"is_qu", 1)), "is_question"),
 }
 
@@ -58,7 +80,7 @@ def test_every_fault_is_found(tmp_path, what):
     assert any(words in fault for fault in faults(path)), faults(path)
 
 
-@pytest.mark.parametrize("what", sorted(set(BREAKS) - {"changed"}))
+@pytest.mark.parametrize("what", sorted(set(BREAKS) - {"changed", "extra"}))
 def test_faults_show_without_hashes(tmp_path, what):
     """What would break the page is seen without the manifest's help: so a faulty run is never published."""
     path = make_run(tmp_path / "run")
@@ -74,6 +96,22 @@ def test_checkpoint(tmp_path):
     data = next(path.glob("*.data-*"))
     data.write_bytes(b"")
     assert any("TensorBoard can't load" in fault or "bytes" in fault for fault in structural_faults(path))
+
+
+def test_a_name_that_breaks_the_page(tmp_path):
+    """A run that was renamed to what the page's addresses can't bear is told."""
+    path = make_run(tmp_path / "run").rename(tmp_path / "a&b")
+    assert any("addresses" in fault for fault in faults(path))
+
+
+@pytest.mark.parametrize("files", [None, [], {}, {"a": {}}, "x"])
+def test_broken_manifests(tmp_path, files):
+    """A manifest of another shape is one clear line."""
+    path = make_run(tmp_path / "run")
+    facts = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**facts, "files": files}))
+    with pytest.raises(OutputError, match="not a manifest of ours"):
+        faults(path)
 
 
 def test_not_a_run(tmp_path):

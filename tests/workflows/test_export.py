@@ -189,9 +189,9 @@ def test_tensor_formats(chroma, tmp_path, tensor_format):
 
 def test_whose_answer(chroma, tmp_path):
     """With several questions an answer's label names the question that it answers, and its rank for that one."""
-    run = ask(chroma, tmp_path, question=["text 3", "text 9"], answer=["text 20", "text 21"], top_k=2)
+    run = ask(chroma, tmp_path, question=["text 3", "text 9"], answer=["text 20", "text 25"], top_k=2)
     labels = dict(zip(run.points["id"], run.points["label"], strict=True))
-    for number, chunk in ((1, "id20"), (2, "id21")):
+    for number, chunk in ((1, "id20"), (2, "id25")):
         rank = run.questions[number - 1].first_answer_rank
         assert labels[chunk].startswith(f"q{number} ✓ rank {rank} ")
 

@@ -208,8 +208,9 @@ class Projector:
         self.frame.evaluate(SHOW, [run, None])
         self.frame.wait_for_function("() => window.pictureIsNew()", timeout=90_000)
         if tensor is not None:
-            names = [name for name in self.state()["tensors"] if name.rpartition(" ")[0].endswith(tensor)]
-            self.frame.evaluate(SHOW, [run, names[0]])
+            names = self.frame.evaluate("() => window.panel('data-panel').tensorNames.map((tensor) => tensor.name)")
+            named = next(name for name in names if name.rpartition(" ")[0].endswith(tensor))
+            self.frame.evaluate(SHOW, [run, named])
             self.frame.wait_for_function("() => window.pictureIsNew()", timeout=90_000)
         self.settle()
 

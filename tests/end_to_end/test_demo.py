@@ -88,8 +88,15 @@ def test_ranks_are_those_of_chroma(demo_directory, demo_logdir):
 
 
 def test_the_tab_is_active(served):
-    """The printed address is that of the Projector's tab, which is active, and TensorBoard listens on loopback only."""
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#projector", served)
+    """The printed address is that of the Projector's tab, active at once; the server listens on loopback only."""
+    port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/#projector", served)[1])
+    listing = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/data/plugins_listing", timeout=30))
+    assert listing["projector"]["enabled"]
+    listening = Path("/proc/net/tcp")
+    if not listening.exists():
+        pytest.skip("no /proc here to see who listens where")
+    addresses = {line.split()[1] for line in listening.read_text().splitlines()[1:] if line.split()[3] == "0A"}
+    assert {address.split(":")[0] for address in addresses if int(address.split(":")[1], 16) == port} == {"0100007F"}
 
 
 @pytest.mark.browser
@@ -145,7 +152,10 @@ def test_the_load_dialog(served, projector, demo_logdir):
     uploaded = projector.frame.evaluate(
         "() => window.projector().dataSet.points.map((point) => Array.from(point.vector))"
     )
-    assert len(uploaded[0]) == 384
+    centred = run.points.vectors - run.points.vectors.mean(axis=0)  # "Spherize data" is on from 50 dimensions
+    expected = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    # it does that again when the metadata comes, which moves the second decimal of nothing
+    np.testing.assert_allclose(np.array(uploaded), expected, atol=5e-3)
     assert [row["id"] for row in state["metadata"]] == list(run.points["id"])
     assert projector.faults == []
 

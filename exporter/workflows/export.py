@@ -163,7 +163,8 @@ def _write(
     request: ExportRequest, name: str, points: Points, pictures: Pictures, facts: dict[str, Any], progress: Progress
 ) -> Run:
     progress("writing", 0, None)
-    extras = {"README.txt": readme(facts).encode("utf-8", "replace")}
+    about = readme(facts, sprites=request.sprites, lines=request.lines)
+    extras = {"README.txt": about.encode("utf-8", "replace")}
     if pictures.flat is not None:
         extras["picture.png"] = save(draw_run(facts, panels(**pictures.halves)), "png")
     contents = folder.Contents(

@@ -13,11 +13,11 @@ Glyphs: a star is a question; filled is retrieved, a square holds the answer, th
 chunks); small grey discs are the other chunks.
 """
 _LINES = "Lines join a question with its hits.\n"
-_AROUND = "around_question has the question in the middle, each chunk as far out as its rank; only that radius is meant."
-_UMAP = "map keeps chunks of one subject together (UMAP)."
-_PCA = "map lays the chunks out on their three principal axes."
+_AROUND = "around_question: the question in the middle, each chunk as far out as its rank; only that radius is meant."
+_UMAP = "map: chunks of one subject stand together (UMAP)."
+_PCA = "map: the chunks on their three principal axes."
 _VECTORS = """\
-vectors has all dimensions, laid out by the page. The page's list of "nearest points" has neighbours in the picture, or
+vectors: all dimensions, laid out by the page. The page's list of "nearest points" has neighbours in the picture, or
 of vectors that it centred and scaled first: trust the columns rank and distance.
 """
 _COLUMNS = """\

@@ -23,8 +23,8 @@ GROUPS = 8
 """With `other` and `question` as many as the Projector has colours."""
 
 FIXED_COLUMNS = (
-    "label", "source", "page", "distance", "contains_answer", "is_question", "role", "rank", "closeness", "question",
-    "source_group", "id", "text",
+    "label", "source", "page", "distance", "contains_answer", "is_question", "role", "rank", "app_rank", "closeness",
+    "question", "source_group", "id", "text",
 )  # fmt: skip
 LINES = "__seq_next__"
 """The row that a row is joined to by a line (vz_projector/data.ts:106 and 166-209 at 70b76c9). The only column with
@@ -71,8 +71,10 @@ def table(points: Points, *, columns: Sequence[str] | None = None, text_length: 
         "is_question": ["true" if value else "false" for value in points.is_question],
         "role": [points.role(row) for row in rows],
         "rank": [str(value) for value in points.rank.tolist()],
-        "closeness": [number_cell(float(value)) for value in points.closeness],
     }
+    if points.app_rank.max() > 0:
+        fixed["app_rank"] = [str(value) for value in points.app_rank.tolist()]
+    fixed["closeness"] = [number_cell(float(value)) for value in points.closeness]
     if points.questions > 1:
         fixed["question"] = [f"q{value + 1}" for value in points.question.tolist()]
     fixed["source_group"] = _groups(points, sources)

@@ -40,7 +40,8 @@ def readme(facts: Mapping[str, Any], *, sprites: bool, lines: bool) -> str:
     ]
     for question in facts["questions"][:_SHOWN]:
         text += [f"Question: {' '.join(question['text'].split())}", f"Verdict: {question['verdict']}", ""]
-        for hit in question["hits"]:
+        text += [question["lost"], ""] if "lost" in question else []
+        for hit in question.get("returned", question["hits"]):
             mark = "answer " if hit["contains_answer"] else ""
             page = "" if hit["page"] is None else f" p. {hit['page']}"
             where = f"{hit['source'] or hit['id']}{page}"

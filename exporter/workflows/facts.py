@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -34,6 +34,8 @@ class Seen:
     positions: Int64
     shown: Batch
     rule: str
+    unknown: Sequence[str] = ()
+    """Ids that an application returned, and the collection has not."""
 
 
 def facts_of(
@@ -97,30 +99,36 @@ def _drawn(glyphs: Sequence[Glyph]) -> list[list[Any]]:
 
 
 def _answered(index: int, question: Question, seen: Seen, points: Points, request: ExportRequest) -> dict[str, Any]:
+    scores = seen.scores
     row_of = {position: row for row, position in enumerate(points.position.tolist()) if position >= 0}
-    hits = []
-    for rank, position in enumerate(seen.scores.top(index, request.top_k).tolist(), start=1):
+
+    def hit(position: int) -> dict[str, Any]:
         row = row_of[position]
-        hits.append(
-            {
-                "rank": rank,
-                "id": points.ids[row],
-                "distance": float(seen.scores.distances[index, position]),
-                "source": points.source(row),
-                "page": points.page(row),
-                "contains_answer": bool(seen.scores.answers[index, position]),
-                "text": " ".join((points.texts[row] or "").split())[: request.text_length],
-            }
-        )
-    first = seen.scores.first_answer_rank(index)
-    holding = int(seen.scores.answers[index].sum())
+        return {
+            "rank": int(scores.ranks[index, position]),
+            "id": points.ids[row],
+            "distance": float(scores.distances[index, position]),
+            "source": points.source(row),
+            "page": points.page(row),
+            "contains_answer": bool(scores.answers[index, position]),
+            "text": " ".join((points.texts[row] or "").split())[: request.text_length],
+        }
+
+    hits = [hit(position) for position in scores.top(index, request.top_k).tolist()]
+    returned: dict[str, Any] = {}
+    if scores.returned:
+        found = [hit(position) for position in scores.returned[index].tolist()]
+        returned = {"returned": found, "lost": lost_hits(hits, found)}
+    first = scores.first_answer_rank(index)
+    holding = int(scores.answers[index].sum())
     return {
         "text": question.text,
         "answers": list(question.answers),
         "chunks_with_answer": holding,
         "first_answer_rank": first,
-        "verdict": verdict(bool(question.answers), first, holding, seen.scores.rows, request.top_k),
+        "verdict": verdict(bool(question.answers), first, holding, scores.rows, request.top_k),
         "hits": hits,
+        **returned,
     }
 
 
@@ -132,6 +140,16 @@ def verdict(asked: bool, first: int | None, holding: int, rows: int, top_k: int)
         return f"no chunk holds the answer: it is in none of the {rows:,}"
     missed = f", missed by the top {top_k}" if first > top_k else ""
     return f"first chunk with the answer: rank {first:,} of {rows:,}{missed} ({holding:,} hold it)"
+
+
+def lost_hits(hits: Sequence[Mapping[str, Any]], returned: Sequence[Mapping[str, Any]]) -> str:
+    """In one line: which of the true top k an application did not return."""
+    there = {hit["id"] for hit in returned}
+    lost = [f"#{hit['rank']} {hit['id']}" for hit in hits if hit["id"] not in there]
+    found = (
+        f"the application returned {len(returned):,}, {len(hits) - len(lost)} of the true top {len(hits)} among them"
+    )
+    return f"{found}; it lost {', '.join(lost)}" if lost else found
 
 
 def _warnings(collection: Collection, check: ModelCheck | None, seen: Seen, model: Model | None) -> list[str]:
@@ -152,6 +170,10 @@ def _warnings(collection: Collection, check: ModelCheck | None, seen: Seen, mode
     if scores.lost:
         names = ", ".join(scores.lost_ids) + (", ..." if scores.lost > len(scores.lost_ids) else "")
         found.append(f"{scores.lost:,} chunks have no vector in the index or the log, and are left out: {names}")
+    if seen.unknown:
+        found.append(
+            f"{len(seen.unknown)} ids of --retrieved are not among the chunks read: {', '.join(seen.unknown[:5])}"
+        )
     if seen.shown.vectors.shape[1] < 3:
         found.append(
             "vectors of fewer than three dimensions are padded with zeros, or the Projector would show nothing"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -65,7 +66,7 @@ class Points:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    @property
+    @cached_property
     def questions(self) -> int:
         """How many questions there are."""
         return int(self.is_question.sum())
@@ -90,15 +91,22 @@ class Points:
 
 
 def arrange(
-    shown: Batch, positions: Int64, questions: Sequence[Question], scores: Scores, own_distances: Float64, top_k: int
+    shown: Iterable[Batch],
+    positions: Int64,
+    questions: Sequence[Question],
+    scores: Scores,
+    own_distances: Float64,
+    top_k: int,
 ) -> Points:
-    """The chunks shown, with their (m,) positions in the collection, and the questions, as the rows of a run.
+    """The chunks shown, in stored order, with their (m,) positions in the collection, and the questions, as the rows
+    of a run.
 
-    `own_distances` (q,) are the questions' distances to themselves.
+    `own_distances` (q,) are the questions' distances to themselves. Each batch goes to its place as it comes, so that
+    the vectors are in memory once.
     """
     nearest = scores.nearest_question
     distance = scores.distances[nearest, np.arange(scores.rows)]
-    by, best, place = _retrieved(scores, top_k)
+    by, best, app_rank = _retrieved(scores, top_k)
     ranks_of_answers = np.where(scores.answers, scores.ranks, np.iinfo(np.int32).max)
     answer_rank = ranks_of_answers.min(axis=0).astype(np.int64)
     answer = scores.holds_answer
@@ -107,15 +115,26 @@ def arrange(
     rows = positions[order]
     q = len(questions)
     backwards = np.arange(q)[::-1]
+    vectors = np.empty((len(rows) + q, len(questions[0].vector)), np.float32)
+    chunks = np.empty((3, len(rows)), object)
+    place = np.argsort(order)
+    for batch in shown:
+        here, place = place[: len(batch)], place[len(batch) :]
+        vectors[here] = batch.vectors
+        chunks[0, here], chunks[1, here] = batch.ids, batch.texts
+        chunks[2, here] = np.fromiter(batch.metadatas, object, len(batch))
+    for row, question in enumerate(backwards, len(rows)):
+        vectors[row] = questions[question].vector
+    ids, texts, metadatas = chunks.tolist()
 
     def column(of_chunks: np.ndarray[Any, Any], of_questions: object) -> np.ndarray[Any, Any]:
         return np.concatenate([of_chunks[rows], np.broadcast_to(np.asarray(of_questions, of_chunks.dtype), q)])
 
     return Points(
-        vectors=np.concatenate([shown.vectors[order], *(questions[i].vector[None] for i in backwards)]),
-        ids=[*(shown.ids[i] for i in order), *(f"question-{i + 1}" for i in backwards)],
-        texts=[*(shown.texts[i] for i in order), *(questions[i].text for i in backwards)],
-        metadatas=[*(shown.metadatas[i] for i in order), *(None for _ in backwards)],
+        vectors=vectors,
+        ids=[*ids, *(f"question-{i + 1}" for i in backwards)],
+        texts=[*texts, *(questions[i].text for i in backwards)],
+        metadatas=[*metadatas, *(None for _ in backwards)],
         position=np.concatenate([rows, np.full(q, -1)]),
         distance=column(distance, own_distances[backwards]),
         closeness=column(_closeness(distance), 1.0),
@@ -123,7 +142,7 @@ def arrange(
         question=column(nearest, backwards),
         retrieved_by=column(by, -1),
         retrieved_rank=column(best, -1),
-        app_rank=column(place if scores.returned else np.full(scores.rows, -1), -1),
+        app_rank=column(app_rank if scores.returned else np.full(scores.rows, -1), -1),
         answer_to=column(np.where(scores.holds_answer, ranks_of_answers.argmin(axis=0), -1), -1),
         answer_rank=column(np.where(scores.holds_answer, answer_rank, -1), -1),
         fan=column(_fan(scores, top_k, len(rows)), -1),

@@ -84,11 +84,10 @@ def write_export(request: ExportRequest, progress: Progress = no_progress, notic
         where=request.where,
         where_document=request.where_document,
     )
-    check = None if model is None else _check_model(model, seen.shown, progress)
+    points = seen.points
+    check = None if model is None else _check_model(model, points, progress)
     if check is not None and check.warning and request.strict_model:
         raise ModelError(f"{check.warning}; name the right one by --model")
-    own = np.array([question_distance(question.vector, metric) for question in questions])
-    points = arrange(seen.shown, seen.positions, questions, seen.scores, own, request.top_k)
     pictures = draw_pictures(
         points,
         questions,
@@ -100,7 +99,7 @@ def write_export(request: ExportRequest, progress: Progress = no_progress, notic
         sprites=request.sprites,
         progress=progress,
     )
-    facts = facts_of(request, source.location, collection, questions, model, check, seen, points, pictures)
+    facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures)
     return _write(request, name, points, pictures, facts, progress)
 
 
@@ -145,7 +144,9 @@ def _score_and_select(
     scores = replace(scores, returned=_returned(request.retrieved, places, scores))
     positions = sample(scores, top_k=request.top_k, max_points=request.max_points, seed=request.seed)
     unknown = [one for one, place in places.items() if place is None]
-    return Seen(scores, positions, _joined(rows.take(positions)), rows.rule, unknown)
+    own = np.array([question_distance(question.vector, metric) for question in questions])
+    points = arrange(rows.take(positions), positions, questions, scores, own, request.top_k)
+    return Seen(scores, positions, points, rows.rule, unknown)
 
 
 def _found(batches: Iterable[Batch], places: dict[str, int | None]) -> Iterator[Batch]:
@@ -182,24 +183,15 @@ def _counted(batches: Iterable[Batch], total: int, progress: Progress) -> Iterab
         progress("reading", done, total)
 
 
-def _joined(batches: Iterable[Batch]) -> Batch:
-    every = list(batches)
-    return Batch(
-        ids=[chunk for batch in every for chunk in batch.ids],
-        vectors=np.concatenate([batch.vectors for batch in every]),
-        texts=[text for batch in every for text in batch.texts],
-        metadatas=[metadata for batch in every for metadata in batch.metadatas],
-    )
-
-
-def _check_model(model: models.Model, shown: Batch, progress: Progress) -> ModelCheck | None:
+def _check_model(model: models.Model, points: Points, progress: Progress) -> ModelCheck | None:
     """Embed some of the stored texts again, evenly spread; None when no chunk has a text."""
-    with_text = [row for row, text in enumerate(shown.texts) if text and text.strip()]
+    chunks = np.flatnonzero(~points.is_question).tolist()
+    with_text = [row for row in chunks if (points.texts[row] or "").strip()]
     if not with_text:
         return None
     rows = [with_text[i] for i in np.linspace(0, len(with_text) - 1, min(CHECKED, len(with_text))).astype(int)]
     progress("checking the model", 0, None)
-    return compare(shown.vectors[rows], model.embed_chunks([str(shown.texts[row]) for row in rows]))
+    return compare(points.vectors[rows], model.embed_chunks([str(points.texts[row]) for row in rows]))
 
 
 def _write(

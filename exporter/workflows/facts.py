@@ -13,7 +13,7 @@ import numpy as np
 
 from exporter.embedding.check import ModelCheck
 from exporter.embedding.models import Model
-from exporter.records import Batch, Collection, Int64, Question, Scores
+from exporter.records import Collection, Int64, Question, Scores
 from exporter.runs.points import CHUNK, Points
 from exporter.runs.sprites import Glyph
 from exporter.workflows.pictures import DARTBOARD, MAP, Pictures
@@ -28,11 +28,11 @@ DISTANCES = {
 
 @dataclass(frozen=True)
 class Seen:
-    """What one reading of the collection gave: scores of all of it, and the chunks that are shown."""
+    """What one reading of the collection gave: scores of all of it, and the rows that are shown."""
 
     scores: Scores
     positions: Int64
-    shown: Batch
+    points: Points
     rule: str
     unknown: Sequence[str] = ()
     """Ids that an application returned, and the collection has not."""
@@ -46,11 +46,10 @@ def facts_of(
     model: Model | None,
     check: ModelCheck | None,
     seen: Seen,
-    points: Points,
     pictures: Pictures,
 ) -> dict[str, Any]:
     """What the manifest says; the keys of `Run.to_json` among them."""
-    scores = seen.scores
+    scores, points = seen.scores, seen.points
     hidden = np.ones(scores.rows, bool)
     hidden[seen.positions] = False
     return {
@@ -85,7 +84,7 @@ def facts_of(
         "points": len(points),
         "left_out": int(hidden.sum()),
         "left_out_with_answer": int((hidden & scores.holds_answer).sum()),
-        "questions": [_answered(i, question, seen, points, request) for i, question in enumerate(questions)],
+        "questions": [_answered(i, question, seen, request) for i, question in enumerate(questions)],
         "layouts": list(pictures.layouts),
         "focus": pictures.focus,
         "drawn": {DARTBOARD: _drawn(pictures.around_glyphs), MAP: _drawn(pictures.map_glyphs)},
@@ -98,8 +97,8 @@ def _drawn(glyphs: Sequence[Glyph]) -> list[list[Any]]:
     return [[row, *glyph] for row, glyph in enumerate(glyphs) if glyph.role != CHUNK]
 
 
-def _answered(index: int, question: Question, seen: Seen, points: Points, request: ExportRequest) -> dict[str, Any]:
-    scores = seen.scores
+def _answered(index: int, question: Question, seen: Seen, request: ExportRequest) -> dict[str, Any]:
+    scores, points = seen.scores, seen.points
     row_of = {position: row for row, position in enumerate(points.position.tolist()) if position >= 0}
 
     def hit(position: int) -> dict[str, Any]:
@@ -174,7 +173,7 @@ def _warnings(collection: Collection, check: ModelCheck | None, seen: Seen, mode
         found.append(
             f"{len(seen.unknown)} ids of --retrieved are not among the chunks read: {', '.join(seen.unknown[:5])}"
         )
-    if seen.shown.vectors.shape[1] < 3:
+    if seen.points.vectors.shape[1] < 3:
         found.append(
             "vectors of fewer than three dimensions are padded with zeros, or the Projector would show nothing"
         )

@@ -109,7 +109,9 @@ class Run:
     def points(self) -> RunPoints:
         """The rows, read from the run's files."""
         entry = next(entry for entry in self.facts["tensors"] if entry["kind"] == "vectors")
-        names, rows = read_as_the_page_does((self.path / folder.METADATA).read_text(encoding="utf-8"))
+        with (self.path / folder.METADATA).open(encoding="utf-8") as file:
+            names, lines = read_as_the_page_does(file)
+            rows = list(lines)
         columns = {name: _array(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
         path = entry["file"] or folder.VECTORS
         if not (self.path / path).is_file():

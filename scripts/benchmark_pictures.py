@@ -74,10 +74,11 @@ def write(path: Path, batch: Batch, question: Question, projection: Projection) 
         projection=projection,
         open_on="question",
         sprites=projection != "none",
+        tabulate=table,
         progress=lambda stage, done, total: None,
     )
     print(f"layouts of {len(shown):,} x {DIMENSION}, {projection}: {time.perf_counter() - start:.1f} s")
-    contents = folder.Contents(points.vectors, pictures.tensors, table(points), {"questions": []})
+    contents = folder.Contents(pictures.tensors, table(points), {"questions": []})
     path.mkdir(parents=True)
     folder.fill(path, contents, now=time.time(), vectors_tsv=False)
 

@@ -72,9 +72,8 @@ def print_run(run: Run) -> None:
     """What came back for each question, where the answer is, and how much is shown."""
     for question in run.questions:
         _print_answered(question)
-    for layout in run.facts["layouts"]:
-        if layout["name"] == "map":
-            click.echo(_trust(layout, min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])))
+    if run.facts["layouts"]:
+        click.echo(_trust(run))
     shown, left_out = run.facts["points"] - len(run.questions), run.facts["left_out"]
     if left_out:
         rows = run.facts["source"]["rows_after_filter"]
@@ -133,11 +132,21 @@ def _print_answered(question: Answered) -> None:
         console.print(_text(question.lost), highlight=False, soft_wrap=True)
 
 
-def _trust(layout: dict[str, Any], k: int) -> str:
-    kept = ", ".join(str(figure) for figure in layout["kept_top_k"])
-    trust = layout["trustworthiness"]
+def _trust(run: Run) -> str:
+    """How much of the truth each layout keeps, in one line."""
+    k = min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])
+    layouts = {layout["name"]: layout for layout in run.facts["layouts"]}
+    kept = {name: ", ".join(str(figure) for figure in layout["kept_top_k"]) for name, layout in layouts.items()}
+    trust = layouts["map"]["trustworthiness"]
     figure = "" if trust is None else f" (trustworthiness {trust:.2f}, 1 is perfect)"
-    return f"the map keeps {kept} of the top {k} near the question{figure}; the dartboard keeps all"
+    made_by = "map of principal axes" if layouts["map"]["made_by"] == "pca" else "map"
+    told = f"the {made_by} keeps {kept['map']} of the top {k} near the question{figure}, flat {kept['flat map']}"
+    if "around_question" in layouts:
+        focus = run.facts["focus"]
+        about = f" (q{focus + 1})" if len(run.questions) > 1 else ""
+        board = layouts["around_question"]["kept_top_k"][focus]
+        told += f"; the dartboard{about} keeps {'all' if board == k else board}"
+    return told
 
 
 def _text(value: str) -> Any:

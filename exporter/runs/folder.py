@@ -25,7 +25,8 @@ METADATA = "metadata.tsv"
 class Tensor:
     """What the Projector lists under `name`: (m, d) float32, one row a point, and how it is shown.
 
-    `glyphs`: one a row, or none. `axes` (m, 3): the principal axes, for the `views`.
+    `glyphs`: one a row, or none. `axes` (m, 3): the principal axes, for the `views`. `table`: what its rows are, where
+    that is not the run's own metadata.
     """
 
     name: str
@@ -33,17 +34,17 @@ class Tensor:
     glyphs: Sequence[Glyph] = ()
     views: Sequence[View] = ()
     axes: Float64 | None = None
+    table: Table | None = None
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What goes into a run: the vectors (m, d) as they are, the tensors to show, one of them with all dimensions, the
-    metadata, what the manifest says, and `extras`, ready files by name.
+    """What goes into a run: the tensors to show, one of them with all dimensions, called `vectors`; the metadata, what
+    the manifest says, and `extras`, ready files by name.
 
     `flat` (m, 2) is the map on a plane, kept for pictures.
     """
 
-    vectors: Float32
     tensors: Sequence[Tensor]
     table: Table
     facts: Mapping[str, Any]
@@ -62,8 +63,8 @@ def fill(
     assets = _Assets(folder)
     metadata = assets.write("metadata", ".tsv", contents.table.to_tsv())
     assets.link(metadata, METADATA)
-    prepared = [_Prepared(tensor, assets, tensor_format) for tensor in contents.tensors]
-    hashed = manifest.digest(part.encode() for part in [metadata, *(str(tensor) for tensor in prepared)])
+    prepared = [_Prepared(tensor, assets, tensor_format, metadata) for tensor in contents.tensors]
+    hashed = manifest.digest(str(tensor).encode() for tensor in prepared)
     entries, shown = [], []
     for tensor in prepared:
         name = f"{tensor.name} {hashed[:4]}"
@@ -75,7 +76,7 @@ def fill(
                 name=name,
                 shape=(shape[0], shape[1]),
                 path=tensor.path,
-                metadata=metadata,
+                metadata=tensor.metadata,
                 bookmarks=tensor.bookmarks,
                 sprite=tensor.sprite,
                 sprite_cell=cell_size(len(tensor.values)),
@@ -85,7 +86,8 @@ def fill(
         if tensor.path and tensor.path.endswith(".tsv") and vectors_tsv:
             assets.link(tensor.path, VECTORS)
     if vectors_tsv and not (folder / VECTORS).exists():
-        assets.write_plain(VECTORS, tensors.to_tsv(contents.vectors))
+        whole = next(tensor for tensor in contents.tensors if tensor.name.endswith("vectors"))
+        assets.write_plain(VECTORS, tensors.to_tsv(whole.values))
     (folder / projector.CONFIG).write_text(projector.config_text(entries), encoding="utf-8")
     for file_name, content in (contents.extras or {}).items():
         (folder / file_name).write_bytes(content)
@@ -142,7 +144,7 @@ class _Prepared:
     `bytes`.
     """
 
-    def __init__(self, tensor: Tensor, assets: _Assets, tensor_format: TensorFormat) -> None:
+    def __init__(self, tensor: Tensor, assets: _Assets, tensor_format: TensorFormat, metadata: str) -> None:
         self.name = tensor.name
         self.stem = tensor.name.split()[-1]
         self.values = tensors.padded(tensor.values)
@@ -151,6 +153,9 @@ class _Prepared:
             self.path = assets.write(self.stem, ".bytes", tensors.to_bytes(self.values))
         elif tensor_format == "tsv":
             self.path = assets.write(self.stem, ".tsv", tensors.to_tsv(self.values))
+        self.metadata = metadata
+        if tensor.table is not None:
+            self.metadata = assets.write(f"metadata-{self.stem}", ".tsv", tensor.table.to_tsv())
         if tensor.glyphs:
             self.sprite = assets.sprite(tensor.glyphs)
         if tensor.views and tensor.axes is not None:
@@ -159,7 +164,7 @@ class _Prepared:
 
     def __str__(self) -> str:
         values = self.path or manifest.digest(tensors.to_bytes(self.values))
-        return f"{self.name} {values} {self.sprite} {self.bookmarks}"
+        return f"{self.name} {values} {self.metadata} {self.sprite} {self.bookmarks}"
 
 
 def _written(file: BinaryIO, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:

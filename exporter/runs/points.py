@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -31,7 +31,8 @@ class Points:
 
     `vectors` (m, d) float32. For a chunk `distance` is the one to its nearest question, which `question` names by its
     index, and `rank` its place there among all chunks of the collection (1 = nearest; 0 for a question).
-    `retrieved_by` (m,) is the question that retrieved the chunk at its best rank, `retrieved_rank`; -1: none did.
+    `retrieved_by` (m,) is the question that retrieved the chunk at its best rank, `retrieved_rank`; -1: none did. Those
+    whose answer it holds come first, and then it is `answered`.
     `app_rank` (m,) is the chunk's place in what an application returned for that question; -1: it did not, or nobody
     told.
     `answer_to` (m,) is the question whose answer the chunk holds at its best rank, `answer_rank`; -1: it holds none.
@@ -56,6 +57,7 @@ class Points:
     answer_rank: Int64
     fan: Int64
     contains_answer: Bool
+    answered: Bool
     is_question: Bool
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class Points:
         if self.is_question[row]:
             return QUESTION
         if self.retrieved_by[row] >= 0:
-            return RETRIEVED_ANSWER if self.contains_answer[row] else RETRIEVED
+            return RETRIEVED_ANSWER if self.answered[row] else RETRIEVED
         return ANSWER if self.contains_answer[row] else CHUNK
 
     def source(self, row: int) -> str | None:
@@ -145,26 +147,59 @@ def arrange(
         app_rank=column(app_rank if scores.returned else np.full(scores.rows, -1), -1),
         answer_to=column(np.where(scores.holds_answer, ranks_of_answers.argmin(axis=0), -1), -1),
         answer_rank=column(np.where(scores.holds_answer, answer_rank, -1), -1),
-        fan=column(_fan(scores, top_k, len(rows)), -1),
+        fan=column(_fan(scores, top_k, len(rows), range(q)), -1),
         contains_answer=column(answer, False),
+        answered=column((by >= 0) & scores.answers[by, np.arange(scores.rows)], False),
         is_question=column(np.zeros(scores.rows, bool), True),
+    )
+
+
+def seen_by(question: int, points: Points, scores: Scores, top_k: int) -> Points:
+    """The same rows as one of several questions sees them: its own distances, ranks, hits, answers and lines."""
+    place = np.full(scores.rows, -1)
+    found = scores.retrieved(question, top_k)
+    place[found] = np.arange(1, len(found) + 1)
+    ranks, held, hit = scores.ranks[question].astype(np.int64), scores.answers[question], place > 0
+    distance = scores.distances[question]
+    positions = points.position[~points.is_question]
+
+    def column(of_chunks: np.ndarray[Any, Any], now: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.concatenate([of_chunks[positions], now[len(positions) :]])
+
+    return replace(
+        points,
+        distance=column(distance, points.distance),
+        closeness=column(_closeness(distance), points.closeness),
+        rank=column(ranks, points.rank),
+        question=column(np.full(scores.rows, question), points.question),
+        retrieved_by=column(np.where(hit, question, -1), points.retrieved_by),
+        retrieved_rank=column(np.where(hit, ranks, -1), points.retrieved_rank),
+        app_rank=column(place if scores.returned else np.full(scores.rows, -1), points.app_rank),
+        answer_to=column(np.where(held, question, -1), points.answer_to),
+        answer_rank=column(np.where(held, ranks, -1), points.answer_rank),
+        fan=column(_fan(scores, top_k, len(positions), [question]), points.fan),
+        contains_answer=column(held, points.contains_answer),
+        answered=column(held & hit, points.answered),
     )
 
 
 def _retrieved(scores: Scores, top_k: int) -> tuple[Int64, Int64, Int64]:
     """For each chunk the question that retrieved it at the best rank, that rank, and its place in what was retrieved;
-    -1 where none did.
+    -1 where none did. A question whose answer the chunk holds goes before one whose answer it does not hold.
     """
     by, best, place = (np.full(scores.rows, -1) for _ in range(3))
     for question, ranks in enumerate(scores.ranks):
         found = scores.retrieved(question, top_k)
-        better = np.flatnonzero((by[found] < 0) | (ranks[found] < best[found]))
+        held, held_before = scores.answers[question, found], scores.answers[by[found], found]
+        nearer = (held == held_before) & (ranks[found] < best[found])
+        better = np.flatnonzero((by[found] < 0) | (held & ~held_before) | nearer)
         by[found[better]], best[found[better]], place[found[better]] = question, ranks[found[better]], better + 1
     return by, best, place
 
 
-def _fan(scores: Scores, top_k: int, chunks_shown: int) -> Int64:
-    """For each chunk the row of the question that it is joined to; the first question's row is the last of all.
+def _fan(scores: Scores, top_k: int, chunks_shown: int, asked: Sequence[int]) -> Int64:
+    """For each chunk the row of that of the questions `asked` that it is joined to, the first one's where there are
+    several; the first question's row is the last of all.
 
     After "Isolate" the page reads the number as a position in what is left. Where every chunk is retrieved, and so all
     rows can be selected, that position is the last hit's own: without a line of its own it can't close a circle, which
@@ -172,9 +207,9 @@ def _fan(scores: Scores, top_k: int, chunks_shown: int) -> Int64:
     """
     questions = len(scores.ranks)
     fan = np.full(scores.rows, -1)
-    for question in reversed(range(questions)):
+    for question in reversed(asked):
         fan[scores.retrieved(question, top_k)[:FAN]] = chunks_shown + questions - 1 - question
-    for question in range(questions):
+    for question in asked:
         found = scores.retrieved(question, top_k)
         if len(found) >= chunks_shown:
             fan[found[-1:]] = -1

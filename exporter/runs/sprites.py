@@ -28,6 +28,8 @@ _SMOOTH = 4
 """Glyphs are drawn so many times larger, then reduced."""
 _FONT = 0.58
 """The size of the font as a share of the cell, for one digit; more digits are set smaller, to fit in."""
+_DISC = 0.24
+"""A plain chunk across, as a share of the cell; of one colour and even, as there are so many."""
 _STEPS = 16
 _CLEAR = 0
 _NOBODYS = (255, 0, 255)
@@ -96,15 +98,16 @@ def draw(glyph: Glyph, size: int) -> Image:
 
 def _indexed(glyph: Glyph, size: int) -> npt.NDArray[np.uint8]:
     """(size, size) numbers of colours in the palette."""
+    if glyph.role == CHUNK:
+        away = np.hypot(*(np.indices((size, size)) - (size - 1) / 2))
+        return np.where(away <= _DISC * size / 2, _first_of(CHUNK), _CLEAR).astype(np.uint8)
     from PIL import Image, ImageDraw
 
     big = size * _SMOOTH
     image = Image.new("RGBA", (big, big))
     pen = ImageDraw.Draw(image)
     colour = COLOURS[glyph.role]
-    if glyph.role == CHUNK:
-        pen.ellipse(_box(big, 0.24), fill=colour)
-    elif glyph.role == RETRIEVED:
+    if glyph.role == RETRIEVED:
         pen.ellipse(_box(big, 0.88), fill=WHITE)
         pen.ellipse(_box(big, 0.80), fill=colour)
         _number(image, glyph.number, WHITE)
@@ -134,6 +137,11 @@ def _palette(clear: tuple[int, int, int] = (0, 0, 0)) -> list[int]:
     roles = [np.array(ImageColor.getrgb(colour)[:3]) for colour in COLOURS.values()]
     found = np.concatenate([[clear], *(role + (255 - role) * shares for role in roles)])
     return [int(part) for part in found.round().ravel()]
+
+
+def _first_of(role: str) -> int:
+    """The place of a role's own colour in the palette."""
+    return 1 + _STEPS * list(COLOURS).index(role)
 
 
 def _box(big: int, share: float) -> tuple[float, float, float, float]:

@@ -30,7 +30,7 @@ from exporter.retrieval.answers import Matcher, match_any
 from exporter.retrieval.sample import sample
 from exporter.retrieval.scan import question_distance, scan
 from exporter.runs import folder, publish
-from exporter.runs.metadata import table
+from exporter.runs.metadata import Table, table
 from exporter.runs.points import Points, arrange
 from exporter.runs.readme import readme
 from exporter.runs.verify import structural_faults
@@ -88,6 +88,7 @@ def write_export(request: ExportRequest, progress: Progress = no_progress, notic
     check = None if model is None else _check_model(model, points, progress)
     if check is not None and check.warning and request.strict_model:
         raise ModelError(f"{check.warning}; name the right one by --model")
+    tabulate = partial(table, columns=request.columns, text_length=request.text_length, lines=request.lines)
     pictures = draw_pictures(
         points,
         questions,
@@ -97,10 +98,11 @@ def write_export(request: ExportRequest, progress: Progress = no_progress, notic
         projection=request.projection,
         open_on=request.open_on,
         sprites=request.sprites,
+        tabulate=tabulate,
         progress=progress,
     )
     facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures)
-    return _write(request, name, points, pictures, facts, progress)
+    return _write(request, name, tabulate(points), pictures, facts, progress)
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -195,17 +197,17 @@ def _check_model(model: models.Model, points: Points, progress: Progress) -> Mod
 
 
 def _write(
-    request: ExportRequest, name: str, points: Points, pictures: Pictures, facts: dict[str, Any], progress: Progress
+    request: ExportRequest, name: str, rows: Table, pictures: Pictures, facts: dict[str, Any], progress: Progress
 ) -> Run:
     progress("writing", 0, None)
     about = readme(facts, sprites=request.sprites, lines=request.lines)
     extras = {"README.txt": about.encode("utf-8", "replace")}
     if pictures.flat is not None:
-        extras["picture.png"] = save(draw_run(facts, panels(**pictures.halves)), "png")
+        halves = panels(pictures.around, pictures.flat, pictures.glyphs, pictures.layouts)
+        extras["picture.png"] = save(draw_run(facts, halves), "png")
     contents = folder.Contents(
-        vectors=points.vectors,
         tensors=pictures.tensors,
-        table=table(points, columns=request.columns, text_length=request.text_length, lines=request.lines),
+        table=rows,
         facts=facts,
         flat=None if pictures.flat is None else pictures.flat.astype(np.float32),
         extras=extras,

@@ -16,7 +16,7 @@ from exporter.embedding.models import Model
 from exporter.records import Collection, Int64, Question, Scores
 from exporter.runs.points import CHUNK, Points
 from exporter.runs.sprites import Glyph
-from exporter.workflows.pictures import DARTBOARD, MAP, Pictures
+from exporter.workflows.pictures import Pictures
 from exporter.workflows.request import ExportRequest
 
 DISTANCES = {
@@ -87,8 +87,8 @@ def facts_of(
         "questions": [_answered(i, question, seen, request) for i, question in enumerate(questions)],
         "layouts": list(pictures.layouts),
         "focus": pictures.focus,
-        "drawn": {DARTBOARD: _drawn(pictures.around_glyphs), MAP: _drawn(pictures.map_glyphs)},
-        "warnings": _warnings(collection, check, seen, model),
+        "drawn": _drawn(pictures.glyphs),
+        "warnings": _warnings(request, collection, check, seen, model, pictures),
     }
 
 
@@ -151,7 +151,14 @@ def lost_hits(hits: Sequence[Mapping[str, Any]], returned: Sequence[Mapping[str,
     return f"{found}; it lost {', '.join(lost)}" if lost else found
 
 
-def _warnings(collection: Collection, check: ModelCheck | None, seen: Seen, model: Model | None) -> list[str]:
+def _warnings(
+    request: ExportRequest,
+    collection: Collection,
+    check: ModelCheck | None,
+    seen: Seen,
+    model: Model | None,
+    pictures: Pictures,
+) -> list[str]:
     scores, found = seen.scores, []
     if check is not None and check.warning:
         found.append(check.warning)
@@ -169,6 +176,8 @@ def _warnings(collection: Collection, check: ModelCheck | None, seen: Seen, mode
     if scores.lost:
         names = ", ".join(scores.lost_ids) + (", ..." if scores.lost > len(scores.lost_ids) else "")
         found.append(f"{scores.lost:,} chunks have no vector in the index or the log, and are left out: {names}")
+    if pictures.layouts and pictures.layouts[-1]["made_by"] == "pca" and request.projection != "pca":
+        found.append(f"{len(seen.points)} points are too few for UMAP: the map shows their principal axes")
     if seen.unknown:
         found.append(
             f"{len(seen.unknown)} ids of --retrieved are not among the chunks read: {', '.join(seen.unknown[:5])}"

@@ -88,6 +88,8 @@ class ExportRequest:
             raise UsageError(f"--run {self.run!r}: a run's name has letters, digits, '.', '_', '-' and spaces only")
         if self.run is not None and len(self.run) > _LONGEST_NAME:
             raise UsageError(f"--run has {len(self.run)} characters: give {_LONGEST_NAME} at most")
+        if self.projection == "none" and self.open_on == "map":
+            raise UsageError("--open-on map needs a map: leave --projection none away")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: a seed is 0 or more")
         if isinstance(self.columns, str):

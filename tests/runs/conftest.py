@@ -38,7 +38,7 @@ def make_run(path, points=None, pictures=(), **settings):
     axes = principal_axes(points.vectors, 3)
     views = [View("top", axes[:, :2], zoom=2), View("ranked", axes, selected=[len(points) - 1])]
     vectors = folder.Tensor("vectors", points.vectors, marks, views, axes)
-    contents = folder.Contents(points.vectors, [*pictures, vectors], table(points), {"questions": []})
+    contents = folder.Contents([*pictures, vectors], table(points), {"questions": []})
     folder.fill(path, contents, **{"now": 1_790_000_000.0, **settings})
     return path
 

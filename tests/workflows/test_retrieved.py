@@ -49,9 +49,12 @@ def test_the_pictures_follow(chroma, tmp_path, plain):
     run = ask(chroma, tmp_path, top_k=5, retrieved=given)
     rows = {name: row for row, name in enumerate(run.points["id"])}
     (path,) = (run.path / "assets").glob("bookmarks-around_question-*.json")
-    views = {view["label"]: view["selectedPoints"] for view in json.loads(path.read_text())}
-    assert views["as the application returned them"] == [30, *(rows[name] for name in given)]
-    assert "★ question ● returned ■ answer" in views
+    views = json.loads(path.read_text())
+    (selected,) = (
+        view["selectedPoints"] for view in views if view["label"].startswith("as the application returned them")
+    )
+    assert selected == [30, *(rows[name] for name in given)]
+    assert any(view["label"].startswith("★ question ● returned ■ answer") for view in views)
     joined = [row for row, cell in enumerate(run.points["__seq_next__"]) if cell]
     assert joined == sorted(rows[name] for name in given)
 

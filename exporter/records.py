@@ -22,6 +22,20 @@ Floats: TypeAlias = Float32 | Float64
 Int64: TypeAlias = npt.NDArray[np.int64]
 Bool: TypeAlias = npt.NDArray[np.bool_]
 
+Answer: TypeAlias = str | tuple[str, ...]
+"""Words, or a pattern, that a right chunk holds; a tuple: all of them, in the same chunk."""
+
+SOURCE_KEYS = ("source", "file_path", "file_name", "url")
+"""Where a chunk's source is looked for, in this order: LangChain writes `source`, LlamaIndex `file_path`."""
+
+
+def source_of(metadata: Metadata | None) -> str | None:
+    """Where a chunk comes from; None where its metadata does not say."""
+    metadata = metadata or {}
+    found = next((metadata[key] for key in SOURCE_KEYS if metadata.get(key) not in (None, "")), None)
+    return None if found is None else str(found)
+
+
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called as `progress(stage, done, total)`: what is being done, units done so far, units in all (None: unknown)."""
 
@@ -92,11 +106,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Question:
-    """A question, embedded by the collection's model. `vector` is (d,) float32; `answers` are texts or patterns."""
+    """A question, embedded by the collection's model. `vector` is (d,) float32; of the `answers` any will do."""
 
     text: str
     vector: Float32
-    answers: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,3 +159,28 @@ class Scores:
         """The best rank of a chunk that holds an answer to this question; None when none does."""
         held = self.ranks[question][self.answers[question] & np.isfinite(self.distances[question])]
         return int(held.min()) if len(held) else None
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest chunks of q questions, nearest first, ties in stored order: of many questions no more is kept.
+
+    `positions` (q, m) int64 in the collection and `distances` (q, m) float64; -1 and infinity where there are fewer.
+    `rows` chunks were ranked; `zero_vectors`, `lost` and `lost_ids` as in `Scores`.
+    """
+
+    positions: Int64
+    distances: Float64
+    rows: int
+    zero_vectors: int = 0
+    lost: int = 0
+    lost_ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.positions.shape != self.distances.shape or self.positions.ndim != 2:
+            raise ValueError(f"shapes {self.positions.shape} and {self.distances.shape} differ")
+
+    def top(self, question: int, k: int) -> Int64:
+        """The positions of a question's k nearest chunks, nearest first; fewer where there are fewer."""
+        found = self.positions[question, :k]
+        return np.asarray(found[found >= 0])

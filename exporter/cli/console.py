@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from exporter.records import Collection, Progress
+    from exporter.workflows.assess import Assessment
     from exporter.workflows.run import Answered, Run
 
 
@@ -100,6 +101,33 @@ def print_collections(found: Sequence[Collection]) -> None:
             _text(one.name), f"{one.rows:,}", dimension, one.space, _text(model_name(one) or "-"), one.database
         )
     _console().print(table)
+
+
+def print_evaluation(found: Assessment) -> None:
+    """Metrics, verdicts, the hardest questions and findings, on stdout."""
+    from rich.table import Table
+
+    from exporter.cli import report
+
+    console = _console()
+    console.print(_text(report.title(found)), style="bold", highlight=False)
+    for heading, rows in report.sections(found):
+        table = Table(box=None, pad_edge=False)
+        for place, name in enumerate(heading):
+            table.add_column(name, overflow="fold", justify="left" if place in (0, len(heading) - 1) else "right")
+        for row in rows:
+            table.add_row(*map(_text, row))
+        console.print()
+        console.print(table)
+    for finding in found.findings:
+        console.print(_text(f"- {report.told(finding)}"), highlight=False, soft_wrap=True)
+
+
+def print_markdown(found: Assessment) -> None:
+    """The same as Markdown."""
+    from exporter.cli.report import as_markdown
+
+    click.echo(as_markdown(found), nl=False)
 
 
 def model_name(collection: Collection) -> str | None:

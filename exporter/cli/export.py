@@ -13,15 +13,23 @@ from exporter.cli.options import (
     Command,
     access,
     access_options,
+    answer_options,
+    base_url_option,
+    collection_option,
     debug_option,
     json_option,
     logdir_option,
+    metric_option,
+    model_option,
     open_option,
     option,
     parse_filter,
     port_option,
     quiet_option,
     source_argument,
+    top_k_option,
+    where_document_option,
+    where_option,
 )
 
 WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chunks", "Picture", "Output", "Server"
@@ -29,17 +37,9 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 
 @click.command(cls=Command)
 @source_argument
-@option("--collection", "-c", group=WHAT, metavar="NAME", help="Needed when SOURCE holds several.")
-@option(
-    "--model",
-    "-m",
-    group=WHAT,
-    metavar="NAME",
-    default="auto",
-    show_default=True,
-    help="auto, a sentence-transformers name or path, openai:NAME, or module:object.",
-)
-@option("--base-url", group=WHAT, metavar="URL", help="Of an endpoint that speaks OpenAI's API, for openai:NAME.")
+@collection_option
+@model_option
+@base_url_option
 @option("--strict-model", group=WHAT, is_flag=True, help="A model that did not make the collection is an error.")
 @option("--question", "-q", "questions", group=QUESTION, metavar="TEXT", multiple=True, help="May be repeated.")
 @option(
@@ -51,14 +51,8 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     multiple=True,
     help="Marks the chunks that hold it; several for one question: any of them.",
 )
-@option(
-    "--answer-match",
-    group=QUESTION,
-    type=click.Choice(["normalized", "literal", "regex"]),
-    default="normalized",
-    show_default=True,
-    help="normalized: case, width and white space don't count.",
-)
+@option("--all-answers", group=QUESTION, is_flag=True, help="Several for one question: all of them, in one chunk.")
+@answer_options
 @option(
     "--question-vector",
     group=QUESTION,
@@ -66,26 +60,10 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     type=click.Path(path_type=Path),
     help="The question's vector, .npy or JSON: no model is loaded.",
 )
-@option(
-    "--top-k",
-    "-k",
-    group=QUESTION,
-    metavar="K",
-    type=int,
-    default=10,
-    show_default=True,
-    help="How many chunks your application retrieves.",
-)
-@option(
-    "--metric",
-    group=QUESTION,
-    type=click.Choice(["auto", "l2", "cosine", "ip"]),
-    default="auto",
-    show_default=True,
-    help="auto: the collection's own.",
-)
-@option("--where", group=CHUNKS, metavar="JSON", help="Chroma's filter on metadata.")
-@option("--where-document", group=CHUNKS, metavar="JSON", help="Chroma's filter on texts.")
+@top_k_option
+@metric_option
+@where_option
+@where_document_option
 @option(
     "--max-points",
     group=CHUNKS,

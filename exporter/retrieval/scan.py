@@ -8,7 +8,7 @@ import numpy as np
 
 from exporter.errors import RowsError
 from exporter.records import Batch, Bool, Float32, Float64, Question, Scores, Space
-from exporter.retrieval.answers import Matcher
+from exporter.retrieval.answers import Matcher, holding
 from exporter.retrieval.distance import distances
 
 NAMED = 5
@@ -26,13 +26,14 @@ def scan(batches: Iterable[Batch], questions: Sequence[Question], matchers: Sequ
     held: list[Bool] = []
     zero_vectors = lost = 0
     lost_ids: list[str] = []
+    asked = [one if question.answers else None for question, one in zip(questions, matchers, strict=True)]
     for batch in batches:
         missing = np.asarray(np.isnan(batch.vectors).all(axis=1))
-        _refuse_broken(batch, missing)
+        refuse_broken(batch, missing)
         found = np.stack([distances(batch.vectors, question.vector, metric) for question in questions])
         found[:, missing] = np.inf
         seen.append(found)
-        held.append(_holding(batch, questions, matchers))
+        held.append(holding(batch.texts, asked) if batch.texts else np.zeros((len(questions), len(batch)), bool))
         zero_vectors += int((~batch.vectors.any(axis=1)).sum())
         lost += int(missing.sum())
         lost_ids += [batch.ids[i] for i in np.flatnonzero(missing)[: NAMED - len(lost_ids)]]
@@ -50,21 +51,14 @@ def scan(batches: Iterable[Batch], questions: Sequence[Question], matchers: Sequ
     )
 
 
-def _refuse_broken(batch: Batch, missing: Bool) -> None:
+def refuse_broken(batch: Batch, missing: Bool) -> None:
+    """Raise RowsError for a vector, but of the `missing` ones, that holds NaN or infinity."""
     broken = ~np.isfinite(batch.vectors).all(axis=1) & ~missing
     if broken.any():
         first = batch.ids[int(np.argmax(broken))]
         raise RowsError(
             f"the vector of chunk {first!r} holds NaN or infinity: store it again, or leave it out by --where"
         )
-
-
-def _holding(batch: Batch, questions: Sequence[Question], matchers: Sequence[Matcher]) -> Bool:
-    held = np.zeros((len(questions), len(batch)), bool)
-    for row, (question, matches) in enumerate(zip(questions, matchers, strict=True)):
-        if question.answers:
-            held[row] = [text is not None and matches(text) for text in batch.texts]
-    return held
 
 
 def _ranks(row: Float64) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

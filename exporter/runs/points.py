@@ -8,16 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from exporter.records import Batch, Bool, Float32, Float64, Int64, Metadata, MetadataValue, Question, Scores
+from exporter.records import Batch, Bool, Float32, Float64, Int64, Metadata, MetadataValue, Question, Scores, source_of
 
 CHUNK: Final = "chunk"
 ANSWER: Final = "answer"
 RETRIEVED: Final = "retrieved"
 RETRIEVED_ANSWER: Final = "retrieved+answer"
 QUESTION: Final = "question"
-
-SOURCE_KEYS: Final = ("source", "file_path", "file_name", "url")
-"""Where a chunk's source is looked for, in this order: LangChain writes `source`, LlamaIndex `file_path`."""
 
 FAN: Final = 20
 """How many hits of a question are joined to it by a line."""
@@ -77,9 +74,7 @@ class Points:
 
     def source(self, row: int) -> str | None:
         """Where a chunk comes from; None where its metadata does not say, and for a question."""
-        metadata = self.metadatas[row] or {}
-        found = next((metadata[key] for key in SOURCE_KEYS if metadata.get(key) not in (None, "")), None)
-        return None if found is None else str(found)
+        return source_of(self.metadatas[row])
 
     def page(self, row: int) -> MetadataValue | None:
         """Its page as stored (LangChain counts from 0); None where there is none."""

@@ -14,7 +14,7 @@ from exporter.embedding import models
 from exporter.embedding.check import ModelCheck, compare
 from exporter.errors import ModelError, OutputError, QueryError, UsageError
 from exporter.records import Batch, Collection, Notice, Progress, Question, Space, no_notice, no_progress
-from exporter.retrieval.answers import Matcher, match_any
+from exporter.retrieval.answers import Matcher
 from exporter.retrieval.sample import sample
 from exporter.retrieval.scan import question_distance, scan
 from exporter.runs import folder, publish
@@ -56,7 +56,7 @@ def export(
 
 def write_export(request: ExportRequest, progress: Progress = no_progress, notice: Notice = no_notice) -> Run:
     """Carry out a request. `notice` is told, beforehand, what leaves this machine."""
-    matchers = [match_any(request.answers_to(i), request.answer_match) for i in range(max(1, len(request.questions)))]
+    matchers = request.matchers()
     where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
     source = open_source(request.source, request.access)
     collection = choose(source.collections(), request.collection, request.access.database, source.location)

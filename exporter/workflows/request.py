@@ -15,8 +15,8 @@ import numpy as np
 
 from exporter.embedding.encoders import Encoder
 from exporter.errors import UsageError
-from exporter.records import Float32, Space
-from exporter.retrieval.answers import MATCHES
+from exporter.records import Answer, Float32, Space
+from exporter.retrieval.answers import FUZZY, MATCHES, Matcher, match_any
 from exporter.retrieval.distance import METRICS
 from exporter.runs.folder import TensorFormat
 from exporter.runs.verify import ROWS_SHOWN
@@ -41,6 +41,9 @@ class ExportRequest:
     collection: str | None = None
     access: Access = NO_ACCESS
     answer_match: str = "normalized"
+    all_answers: bool = False
+    ignore_accents: bool = False
+    fuzzy_threshold: float = FUZZY
     top_k: int = 10
     metric: Space | Literal["auto"] = "auto"
     where: Filter | None = None
@@ -74,6 +77,8 @@ class ExportRequest:
             )
         if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):
             raise UsageError(f"unknown answer match {self.answer_match!r} or metric {self.metric!r}")
+        if not 0 < self.fuzzy_threshold <= 100:
+            raise UsageError(f"--fuzzy-threshold {self.fuzzy_threshold:g}: it is above 0, and 100 at most")
         if self.top_k < 1 or self.max_points < 2 or self.text_length < 0:
             raise UsageError("--top-k must be at least 1, --max-points 2, --text-length 0")
         if self.max_points > ROWS_SHOWN:
@@ -92,10 +97,24 @@ class ExportRequest:
         if any(not text.isprintable() and "\ud800" <= max(text) <= "\udfff" for text in self.questions + self.answers):
             raise UsageError("a question or an answer is not valid UTF-8: type it again")
 
-    def answers_to(self, question: int) -> tuple[str, ...]:
-        """One question: any of the answers. Several: each its own, or one answer for all."""
+    def answers_to(self, question: int) -> tuple[Answer, ...]:
+        """One question: any of the answers, or all of them. Several: each its own, or one answer for all."""
         paired = len(self.questions) > 1 and len(self.answers) > 1
+        if self.all_answers and not paired and len(self.answers) > 1:
+            return (self.answers,)
         return (self.answers[question],) if paired else self.answers
+
+    def matchers(self) -> list[Matcher]:
+        """What finds the answers to each question; one at least."""
+        return [
+            match_any(
+                self.answers_to(question),
+                self.answer_match,
+                accents=not self.ignore_accents,
+                threshold=self.fuzzy_threshold,
+            )
+            for question in range(max(1, len(self.questions)))
+        ]
 
 
 def default_name(collection: str, questions: Sequence[str]) -> str:

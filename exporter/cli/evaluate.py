@@ -1,0 +1,109 @@
+"""`chroma-projector evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exporter.cli import console
+from exporter.cli.options import (
+    Command,
+    access,
+    access_options,
+    answer_options,
+    base_url_option,
+    collection_option,
+    debug_option,
+    json_option,
+    metric_option,
+    model_option,
+    option,
+    parse_filter,
+    questions_options,
+    quiet_option,
+    source_argument,
+    top_k_option,
+    where_document_option,
+    where_option,
+)
+from exporter.errors import CheckFailed
+
+
+@click.command(cls=Command)
+@source_argument
+@collection_option
+@model_option
+@base_url_option
+@questions_options
+@answer_options
+@option(
+    "--question-vector",
+    group="Question",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The questions' vectors, .npy or JSON: no model is loaded.",
+)
+@top_k_option
+@metric_option
+@where_option
+@where_document_option
+@option("--no-index", group="Output", is_flag=True, help="Don't ask what Chroma's own approximate index loses.")
+@option("--min", "least", group="Output", metavar="METRIC=N", multiple=True, help="Below it: exit code 10.")
+@option("--trec", group="Output", metavar="FILE", type=click.Path(path_type=Path), help="The ranking, and FILE.qrels.")
+@option("--markdown", group="Output", is_flag=True, help="For the summary of a CI job.")
+@json_option
+@quiet_option
+@debug_option
+@access_options
+def evaluate(
+    as_json: bool,
+    markdown: bool,
+    quiet: bool,
+    debug: bool,
+    least: Sequence[str],
+    trec: Path | None,
+    no_index: bool,
+    where: str | None,
+    where_document: str | None,
+    token: str | None,
+    headers: Sequence[str],
+    tenant: str | None,
+    database: str | None,
+    timeout: float,
+    **asked: Any,
+) -> None:
+    """Does retrieval find the answers, and if not, why? Metrics, a verdict a question, findings.
+
+    \b
+    chroma-projector evaluate chroma_db --questions questions.jsonl -k 5
+    chroma-projector evaluate chroma_db --questions questions.csv --min hit@5=0.8 --markdown
+    """
+    if as_json and markdown:
+        raise click.UsageError("--json and --markdown are two forms of one report: ask for one")
+    asked["where"] = parse_filter("--where", where)
+    asked["where_document"] = parse_filter("--where-document", where_document)
+    asked["access"] = access(token, headers, tenant=tenant, database=database, timeout=timeout)
+    from exporter.workflows.evaluate import EvaluateRequest, missed, run_evaluation, thresholds, write_trec
+
+    wanted = thresholds(least)
+    request = EvaluateRequest(**asked, index=not no_index)
+    with console.progress_bars(show=not quiet and not as_json) as progress:
+        found = run_evaluation(request, progress, console.note)
+    if as_json:
+        console.print_json(found.to_json())
+    elif markdown:
+        console.print_markdown(found)
+    elif not quiet:
+        console.print_evaluation(found)
+    if not as_json and not quiet:
+        for warning in found.warnings:
+            console.note(f"Warning: {warning}")
+    if trec is not None:
+        qrels = write_trec(found, trec)
+        if not quiet:
+            console.note(f"ranking: {trec}, judgements: {qrels}")
+    if below := missed(found, wanted):
+        raise CheckFailed(f"{'; '.join(below)}: see the verdicts for what to mend")

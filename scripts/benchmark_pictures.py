@@ -64,7 +64,7 @@ def write(path: Path, batch: Batch, question: Question, projection: Projection) 
     kept = slice(0, len(batch) - 1)
     shown = Batch(batch.ids[kept], batch.vectors[kept], batch.texts[kept], batch.metadatas[kept])
     scores = scan([shown], [question], [match_any([])], "l2")
-    points: Points = arrange(shown, np.arange(len(shown)), [question], scores, np.zeros(1), 10)
+    points: Points = arrange([shown], np.arange(len(shown)), [question], scores, np.zeros(1), 10)
     start = time.perf_counter()
     pictures = draw_pictures(
         points,

@@ -150,13 +150,15 @@ def _print_answered(question: Answered) -> None:
     table.add_column("page", justify="right", no_wrap=True, max_width=8)
     table.add_column("answer", justify="center", no_wrap=True)
     table.add_column("text", no_wrap=True, ratio=1)
-    for hit in question.hits:
+    for hit in question.hits if question.returned is None else question.returned:
         page = "-" if hit.page is None else str(hit.page)
         source = (hit.source or "-").rstrip("/").rsplit("/", 1)[-1]
         tick = "✓" if hit.contains_answer else ""
         table.add_row(str(hit.rank), f"{hit.distance:.4f}", _text(source), _text(page), tick, _text(hit.text))
     console.print(table)
     console.print(_text(question.verdict), highlight=False, soft_wrap=True)
+    if question.lost is not None:
+        console.print(_text(question.lost), highlight=False, soft_wrap=True)
 
 
 def _trust(layout: dict[str, Any], k: int) -> str:

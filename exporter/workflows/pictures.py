@@ -68,10 +68,17 @@ class _Scene:
         return len(self.points) - 1 - question
 
     def hits(self, question: int) -> Int64:
-        """The rows of its top k, nearest first."""
+        """The rows of what was retrieved: its top k, nearest first, or what the application returned, in its order."""
+        return self._rows(self.scores.retrieved(question, self.top_k))
+
+    def nearest(self, question: int) -> Int64:
+        """The rows of its true top k, nearest first."""
+        return self._rows(self.scores.top(question, self.top_k))
+
+    def _rows(self, positions: Int64) -> Int64:
         row_of = np.full(self.scores.rows, -1)
         row_of[self.points.position[self.chunk_rows]] = self.chunk_rows
-        return np.asarray(row_of[self.scores.top(question, self.top_k)])
+        return np.asarray(row_of[positions])
 
     def ranks(self, question: int) -> Int64:
         """(m,) the rank of every row for it: of the other questions, where they would stand among the chunks."""
@@ -208,12 +215,14 @@ def _map_views(scene: _Scene, places: Float64, flat: Float64, figures: dict[str,
 
 def _first(scene: _Scene, places: Float64, ending: str) -> View:
     """The first bookmark: the only legend that stock TensorBoard shows."""
-    return View(f"★ question ● top {_k(scene)} ■ answer{ending}", places)
+    filled = "returned" if scene.scores.returned else f"top {_k(scene)}"
+    return View(f"★ question ● {filled} ■ answer{ending}", places)
 
 
 def _ranked(scene: _Scene, question: int, places: Float64, label: str = "") -> View:
     selected = [scene.row(question), *scene.hits(question).tolist()]
-    return View(label or f"top {_k(scene)} in rank order", places, selected=selected)
+    in_order = "as the application returned them" if scene.scores.returned else f"top {_k(scene)} in rank order"
+    return View(label or in_order, places, selected=selected)
 
 
 def _asked(scene: _Scene, question: int) -> str:
@@ -228,7 +237,7 @@ def _k(scene: _Scene) -> int:
 def _figures(scene: _Scene, name: str, places: Float64, made_by: str) -> dict[str, Any]:
     """How far a layout can be trusted; `kept_top_k` has one figure a question."""
     kept = [
-        trust.kept_top_k(places, scene.row(question), scene.chunk_rows, scene.hits(question))
+        trust.kept_top_k(places, scene.row(question), scene.chunk_rows, scene.nearest(question))
         for question in range(len(scene.questions))
     ]
     return {

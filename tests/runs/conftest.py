@@ -27,7 +27,7 @@ def make_points(rows=12, dimension=4, questions=1, top_k=3, metadatas=None, text
     )
     asked = [Question(f"question {i}", vectors[i] + np.float32(0.01), ("text 8",)) for i in range(questions)]
     scores = scan([batch], asked, [match_any(["text 8"])] * questions, "l2")
-    return arrange(batch, np.arange(rows), asked, scores, np.zeros(questions), top_k)
+    return arrange([batch], np.arange(rows), asked, scores, np.zeros(questions), top_k)
 
 
 def make_run(path, points=None, pictures=(), **settings):

@@ -128,6 +128,20 @@ def test_readme_and_picture(chroma, tmp_path):
     assert "data:image/png" in run._repr_html_()
 
 
+def test_the_readme_tells_what_is_there(chroma, tmp_path):
+    """README.txt speaks of glyphs, lines, pictures and columns of this run, and of no others."""
+    told = (ask(chroma, tmp_path).path / "README.txt").read_text()
+    assert all(word in told for word in ("Glyphs:", "Lines join", "around_question", "UMAP", "vectors: all"))
+    assert "question (the nearest one)" not in told
+    options = {"projection": "pca", "sprites": False, "lines": False, "question": ["text 3", "text 9"]}
+    told = (ask(chroma, tmp_path, run="plain", **options).path / "README.txt").read_text()
+    assert all(word in told for word in ("principal axes", "question (the nearest one)"))
+    assert not any(word in told for word in ("Glyphs:", "Lines join", "UMAP"))
+    told = (ask(chroma, tmp_path, run="bare", projection="none").path / "README.txt").read_text()
+    assert "vectors: all" in told
+    assert not any(word in told for word in ("around_question", "map:"))
+
+
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_plot(chroma, tmp_path, kind):
     """A stored run is drawn as at its export; another kind of file is refused."""

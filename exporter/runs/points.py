@@ -9,7 +9,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from exporter.records import Batch, Bool, Float32, Float64, Int64, Metadata, MetadataValue, Question, Scores, source_of
+from exporter.records import (
+    Batch,
+    Bool,
+    Float32,
+    Float64,
+    Int64,
+    ManyScores,
+    Metadata,
+    MetadataValue,
+    Question,
+    Scores,
+    source_of,
+)
 
 CHUNK: Final = "chunk"
 ANSWER: Final = "answer"
@@ -31,6 +43,7 @@ class Points:
     `retrieved_by` (m,) is the question that retrieved the chunk at its best rank, `retrieved_rank`; -1: none did.
     `app_rank` (m,) is the chunk's place in what an application returned for that question; -1: it did not, or nobody
     told.
+    `times_retrieved` (m,): for how many questions it was retrieved, 0 where for none; -1 for a question.
     `answer_to` (m,) is the question whose answer the chunk holds at its best rank, `answer_rank`; -1: it holds none.
     `fan` (m,) is the row of the question among whose first hits the chunk is (the first such question), -1 where none.
     `position` is the chunk's place in the collection, -1 for a question. `closeness` is 1 at the nearest, 0 at the
@@ -49,6 +62,7 @@ class Points:
     retrieved_by: Int64
     retrieved_rank: Int64
     app_rank: Int64
+    times_retrieved: Int64
     answer_to: Int64
     answer_rank: Int64
     fan: Int64
@@ -89,7 +103,7 @@ def arrange(
     shown: Iterable[Batch],
     positions: Int64,
     questions: Sequence[Question],
-    scores: Scores,
+    scores: Scores | ManyScores,
     own_distances: Float64,
     top_k: int,
 ) -> Points:
@@ -99,12 +113,8 @@ def arrange(
     `own_distances` (q,) are the questions' distances to themselves. Each batch goes to its place as it comes, so that
     the vectors are in memory once.
     """
-    nearest = scores.nearest_question
-    distance = scores.distances[nearest, np.arange(scores.rows)]
-    by, best, app_rank = _retrieved(scores, top_k)
-    ranks_of_answers = np.where(scores.answers, scores.ranks, np.iinfo(np.int32).max)
-    answer_rank = ranks_of_answers.min(axis=0).astype(np.int64)
-    answer = scores.holds_answer
+    standings, answer = scores.standings, scores.holds_answer
+    by, best, app_rank, times = _retrieved(scores, top_k)
     group = np.where(by >= 0, 2, answer.astype(np.int64))[positions]
     order = np.lexsort((positions, np.where(group == 2, -best[positions], 0), group))
     rows = positions[order]
@@ -131,41 +141,45 @@ def arrange(
         texts=[*texts, *(questions[i].text for i in backwards)],
         metadatas=[*metadatas, *(None for _ in backwards)],
         position=np.concatenate([rows, np.full(q, -1)]),
-        distance=column(distance, own_distances[backwards]),
-        closeness=column(_closeness(distance), 1.0),
-        rank=column(scores.ranks[nearest, np.arange(scores.rows)].astype(np.int64), 0),
-        question=column(nearest, backwards),
+        distance=column(standings.distance, own_distances[backwards]),
+        closeness=column(_closeness(standings.distance), 1.0),
+        rank=column(standings.rank, 0),
+        question=column(standings.question, backwards),
         retrieved_by=column(by, -1),
         retrieved_rank=column(best, -1),
         app_rank=column(app_rank if scores.returned else np.full(scores.rows, -1), -1),
-        answer_to=column(np.where(scores.holds_answer, ranks_of_answers.argmin(axis=0), -1), -1),
-        answer_rank=column(np.where(scores.holds_answer, answer_rank, -1), -1),
+        times_retrieved=column(times, -1),
+        answer_to=column(standings.answer_to, -1),
+        answer_rank=column(standings.answer_rank, -1),
         fan=column(_fan(scores, top_k, len(rows)), -1),
         contains_answer=column(answer, False),
         is_question=column(np.zeros(scores.rows, bool), True),
     )
 
 
-def _retrieved(scores: Scores, top_k: int) -> tuple[Int64, Int64, Int64]:
-    """For each chunk the question that retrieved it at the best rank, that rank, and its place in what was retrieved;
-    -1 where none did.
+def _retrieved(scores: Scores | ManyScores, top_k: int) -> tuple[Int64, Int64, Int64, Int64]:
+    """For each chunk the question that retrieved it at the best rank, that rank, and its place in what was retrieved,
+    -1 where none did; and how many questions did.
     """
     by, best, place = (np.full(scores.rows, -1) for _ in range(3))
-    for question, ranks in enumerate(scores.ranks):
+    times = np.zeros(scores.rows, np.int64)
+    for question in range(scores.questions):
         found = scores.retrieved(question, top_k)
-        better = np.flatnonzero((by[found] < 0) | (ranks[found] < best[found]))
-        by[found[better]], best[found[better]], place[found[better]] = question, ranks[found[better]], better + 1
-    return by, best, place
+        ranks = scores.seen(question, found).ranks
+        better = np.flatnonzero((by[found] < 0) | (ranks < best[found]))
+        by[found[better]], best[found[better]], place[found[better]] = question, ranks[better], better + 1
+        times[found] += 1
+    return by, best, place, times
 
 
-def _fan(scores: Scores, top_k: int, chunks_shown: int) -> Int64:
+def _fan(scores: Scores | ManyScores, top_k: int, chunks_shown: int) -> Int64:
     """For each chunk the row of the question that it is joined to; the first question's row is the last of all.
 
     After "Isolate" the page reads the number as a position in what is left. Where every chunk is retrieved, and so all
     rows can be selected, that position is the last hit's own: without a line of its own it can't close a circle, which
     would hang the page.
     """
-    questions = len(scores.ranks)
+    questions = scores.questions
     fan = np.full(scores.rows, -1)
     for question in reversed(range(questions)):
         fan[scores.retrieved(question, top_k)[:FAN]] = chunks_shown + questions - 1 - question

@@ -10,7 +10,7 @@ import numpy as np
 
 from exporter.layouts import dartboard, trust, umap
 from exporter.layouts.pca import principal_axes
-from exporter.records import Bool, Float32, Float64, Floats, Int64, Progress, Question, Scores
+from exporter.records import Bool, Float32, Float64, Floats, Int64, ManyScores, Progress, Question, Scores
 from exporter.retrieval.distance import distances
 from exporter.runs.folder import Tensor
 from exporter.runs.points import ANSWER, CHUNK, QUESTION, RETRIEVED, RETRIEVED_ANSWER, Points
@@ -49,7 +49,7 @@ class _Scene:
 
     points: Points
     questions: Sequence[Question]
-    scores: Scores
+    scores: Scores | ManyScores
     top_k: int
     seed: int
     chunk_rows: Int64 = field(init=False)
@@ -60,8 +60,14 @@ class _Scene:
     @property
     def focus(self) -> int:
         """The question that the dartboard is about: the first that was missed, else the first."""
-        first = [self.scores.first_answer_rank(question) for question in range(len(self.questions))]
-        return next((i for i, rank in enumerate(first) if rank is not None and rank > self.top_k), 0)
+        first = [(question, self.scores.first_answer_rank(question)) for question in self.scores.drawn]
+        missed = (question for question, rank in first if rank is not None and rank > self.top_k)
+        return next(missed, self.scores.drawn[0])
+
+    @property
+    def lead(self) -> int:
+        """The question that the first bookmarks are about."""
+        return self.scores.drawn[0]
 
     def row(self, question: int) -> int:
         """Its row: the first question is the last row."""
@@ -83,10 +89,11 @@ class _Scene:
     def ranks(self, question: int) -> Int64:
         """(m,) the rank of every row for it: of the other questions, where they would stand among the chunks."""
         ranks = np.zeros(len(self.points), np.int64)
-        ranks[self.chunk_rows] = self.scores.ranks[question][self.points.position[self.chunk_rows]]
+        seen = self.scores.whole(question)
+        ranks[self.chunk_rows] = seen.ranks[self.points.position[self.chunk_rows]]
         vectors = np.stack([other.vector for other in self.questions])
         away = distances(vectors, self.questions[question].vector, self.scores.metric)
-        nearer = np.searchsorted(np.sort(self.scores.distances[question]), away, side="left")
+        nearer = np.searchsorted(np.sort(seen.distances), away, side="left")
         for other in range(len(self.questions)):
             ranks[self.row(other)] = min(int(nearer[other]) + 1, self.scores.rows)
         return ranks
@@ -94,14 +101,14 @@ class _Scene:
     def answers(self, question: int) -> Bool:
         """(m,) the row holds an answer to it."""
         held = np.zeros(len(self.points), bool)
-        held[self.chunk_rows] = self.scores.answers[question][self.points.position[self.chunk_rows]]
+        held[self.chunk_rows] = self.scores.whole(question).answers[self.points.position[self.chunk_rows]]
         return held
 
 
 def draw_pictures(
     points: Points,
     questions: Sequence[Question],
-    scores: Scores,
+    scores: Scores | ManyScores,
     *,
     top_k: int,
     seed: int,
@@ -120,7 +127,7 @@ def draw_pictures(
     drawn = marks if sprites else []
     axes = principal_axes(points.vectors, 3)
     if projection == "none":
-        return Pictures([Tensor(VECTORS, points.vectors, drawn, [_ranked(scene, 0, axes)], axes)])
+        return Pictures([Tensor(VECTORS, points.vectors, drawn, [_ranked(scene, scene.lead, axes)], axes)])
     progress("laying out the map", 0, None)
     places, flat, made_by = _map(points.vectors, axes, projection, seed)
     layouts = [_figures(scene, MAP, places, made_by)]
@@ -133,7 +140,7 @@ def draw_pictures(
         layouts.insert(0, _figures(scene, DARTBOARD, around, "rank"))
     else:
         open_on = "vectors"
-    views = [_first(scene, places, ""), _ranked(scene, 0, places)]
+    views = [_first(scene, places, ""), _ranked(scene, scene.lead, places)]
     tensors.append(Tensor(VECTORS, points.vectors, drawn, views, axes))
     return Pictures(
         tensors=_ordered(tensors, open_on),
@@ -162,7 +169,7 @@ def _dartboard(scene: _Scene, marks: Sequence[Glyph], sprites: bool) -> tuple[Te
         View(f"closer: the top {_k(scene)}", places[:, :2], zoom=2.2),
         _ranked(scene, focus, places[:, :2]),
     ]
-    for other in range(len(scene.questions)):
+    for other in scene.scores.drawn:
         if other != focus:
             views.append(View(_asked(scene, other), _around(scene, other)[:, :2]))
     values = places.astype(np.float32)
@@ -200,16 +207,18 @@ def _focused_glyphs(scene: _Scene, question: int) -> list[Glyph]:
 
 
 def _map_views(scene: _Scene, places: Float64, flat: Float64, figures: dict[str, Any]) -> list[View]:
-    kept = f" · keeps {figures['kept_top_k'][0]} of {_k(scene)} near"
+    kept = f" · keeps {figures['kept_top_k'][scene.lead]} of {_k(scene)} near"
     if figures["trustworthiness"] is not None:
         kept += f", trust {figures['trustworthiness']:.2f}"
     views = [
         _first(scene, places, kept),
-        _ranked(scene, 0, places),
+        _ranked(scene, scene.lead, places),
         View("by source", places, colour="source_group"),
         View("flat", flat),
     ]
-    views += [_ranked(scene, other, places, _asked(scene, other)) for other in range(1, len(scene.questions))]
+    if isinstance(scene.scores, ManyScores):
+        views.append(View("how often retrieved (0: never)", places, colour="times_retrieved"))
+    views += [_ranked(scene, other, places, _asked(scene, other)) for other in scene.scores.drawn[1:]]
     return views
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from exporter.records import Collection, Progress
-    from exporter.workflows.assess import Assessment
     from exporter.workflows.run import Answered, Run
 
 
@@ -71,8 +70,11 @@ def progress_bars(show: bool) -> Iterator[Progress]:
 
 def print_run(run: Run) -> None:
     """What came back for each question, where the answer is, and how much is shown."""
-    for question in run.questions:
-        _print_answered(question)
+    if run.evaluation is not None:
+        print_evaluation(run.evaluation)
+    else:
+        for question in run.questions:
+            _print_answered(question)
     for layout in run.facts["layouts"]:
         if layout["name"] == "map":
             click.echo(_trust(layout, min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])))
@@ -103,7 +105,7 @@ def print_collections(found: Sequence[Collection]) -> None:
     _console().print(table)
 
 
-def print_evaluation(found: Assessment) -> None:
+def print_evaluation(found: Mapping[str, Any]) -> None:
     """Metrics, verdicts, the hardest questions and findings, on stdout."""
     from rich.table import Table
 
@@ -119,11 +121,11 @@ def print_evaluation(found: Assessment) -> None:
             table.add_row(*map(_text, row))
         console.print()
         console.print(table)
-    for finding in found.findings:
+    for finding in found["findings"]:
         console.print(_text(f"- {report.told(finding)}"), highlight=False, soft_wrap=True)
 
 
-def print_markdown(found: Assessment) -> None:
+def print_markdown(found: Mapping[str, Any]) -> None:
     """The same as Markdown."""
     from exporter.cli.report import as_markdown
 
@@ -162,7 +164,8 @@ def _print_answered(question: Answered) -> None:
 
 
 def _trust(layout: dict[str, Any], k: int) -> str:
-    kept = ", ".join(str(figure) for figure in layout["kept_top_k"])
+    figures = layout["kept_top_k"]
+    kept = ", ".join(map(str, figures)) if len(figures) <= 5 else f"{sum(figures) / len(figures):.1f} on average"
     trust = layout["trustworthiness"]
     figure = "" if trust is None else f" (trustworthiness {trust:.2f}, 1 is perfect)"
     return f"the map keeps {kept} of the top {k} near the question{figure}; the dartboard keeps all"

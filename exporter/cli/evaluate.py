@@ -20,7 +20,9 @@ from exporter.cli.options import (
     json_option,
     metric_option,
     model_option,
+    no_index_option,
     option,
+    overwrite_option,
     parse_filter,
     questions_options,
     quiet_option,
@@ -37,7 +39,7 @@ from exporter.errors import CheckFailed
 @collection_option
 @model_option
 @base_url_option
-@questions_options
+@questions_options("questions", required=True)
 @answer_options
 @option(
     "--question-vector",
@@ -48,11 +50,14 @@ from exporter.errors import CheckFailed
 )
 @top_k_option
 @metric_option
+@no_index_option
 @where_option
 @where_document_option
-@option("--no-index", group="Output", is_flag=True, help="Don't ask what Chroma's own approximate index loses.")
 @option("--min", "least", group="Output", metavar="METRIC=N", multiple=True, help="Below it: exit code 10.")
 @option("--trec", group="Output", metavar="FILE", type=click.Path(path_type=Path), help="The ranking, and FILE.qrels.")
+@option("--logdir", group="Output", metavar="PATH", type=click.Path(path_type=Path), help="Write a run there, too.")
+@option("--run", "-n", group="Output", metavar="NAME", help="Write a run of this name, too (default: in logs).")
+@overwrite_option
 @option("--markdown", group="Output", is_flag=True, help="For the summary of a CI job.")
 @json_option
 @quiet_option
@@ -65,6 +70,9 @@ def evaluate(
     debug: bool,
     least: Sequence[str],
     trec: Path | None,
+    logdir: Path | None,
+    run: str | None,
+    overwrite: bool,
     no_index: bool,
     where: str | None,
     where_document: str | None,
@@ -86,21 +94,37 @@ def evaluate(
     asked["where"] = parse_filter("--where", where)
     asked["where_document"] = parse_filter("--where-document", where_document)
     asked["access"] = access(token, headers, tenant=tenant, database=database, timeout=timeout)
-    from exporter.workflows.evaluate import EvaluateRequest, missed, run_evaluation, thresholds, write_trec
+    from exporter.workflows.evaluate import (
+        EvaluateRequest,
+        evaluate_and_export,
+        missed,
+        run_evaluation,
+        thresholds,
+        write_trec,
+    )
 
     wanted = thresholds(least)
     request = EvaluateRequest(**asked, index=not no_index)
     with console.progress_bars(show=not quiet and not as_json) as progress:
-        found = run_evaluation(request, progress, console.note)
+        if logdir is not None or run is not None:
+            found, written = evaluate_and_export(
+                request, logdir=logdir, run=run, overwrite=overwrite, progress=progress, notice=console.note
+            )
+            report = {"run": str(written.path), **found.to_json()}
+        else:
+            found = run_evaluation(request, progress, console.note)
+            report = found.to_json()
     if as_json:
-        console.print_json(found.to_json())
+        console.print_json(report)
     elif markdown:
-        console.print_markdown(found)
+        console.print_markdown(report)
     elif not quiet:
-        console.print_evaluation(found)
+        console.print_evaluation(report)
     if not as_json and not quiet:
         for warning in found.warnings:
             console.note(f"Warning: {warning}")
+    if "run" in report and not quiet:
+        console.note(f"run: {report['run']}")
     if trec is not None:
         qrels = write_trec(found, trec)
         if not quiet:

@@ -21,10 +21,13 @@ from exporter.cli.options import (
     logdir_option,
     metric_option,
     model_option,
+    no_index_option,
     open_option,
     option,
+    overwrite_option,
     parse_filter,
     port_option,
+    questions_options,
     quiet_option,
     source_argument,
     top_k_option,
@@ -51,6 +54,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     multiple=True,
     help="Marks the chunks that hold it; several for one question: any of them.",
 )
+@questions_options("question_set", required=False)
 @option("--all-answers", group=QUESTION, is_flag=True, help="Several for one question: all of them, in one chunk.")
 @answer_options
 @option(
@@ -69,6 +73,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     type=click.File("r", encoding="utf-8-sig", errors="replace"),
     help="The ids that your application really returned, in its order: one a line, or JSON.",
 )
+@no_index_option
 @where_option
 @where_document_option
 @option(
@@ -118,7 +123,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 )
 @logdir_option
 @option("--run", "-n", group=OUTPUT, metavar="NAME", help="Default: made from collection and question.")
-@option("--overwrite", group=OUTPUT, is_flag=True, help="Replace a run of that name.")
+@overwrite_option
 @option(
     "--tensor-format",
     group=OUTPUT,
@@ -145,6 +150,7 @@ def export(
     no_tsv: bool,
     no_sprites: bool,
     no_lines: bool,
+    no_index: bool,
     columns: str,
     retrieved: TextIO | None,
     where: str | None,
@@ -172,7 +178,8 @@ def export(
 
     shown = None if columns == "all" else () if columns == "none" else tuple(columns.split(","))
     asked["retrieved"] = () if retrieved is None else read_retrieved(retrieved.read())
-    request = ExportRequest(**asked, columns=shown, tsv=not no_tsv, sprites=not no_sprites, lines=not no_lines)
+    drawn = {"sprites": not no_sprites, "lines": not no_lines}
+    request = ExportRequest(**asked, columns=shown, tsv=not no_tsv, index=not no_index, **drawn)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         run = write_export(request, progress, console.note)
     if as_json:

@@ -120,22 +120,33 @@ where_document_option = option(
 )
 
 
-def questions_options(command: F) -> F:
-    """A question set."""
+def questions_options(name: str, *, required: bool) -> Callable[[F], F]:
+    """A question set, which the command gets under this name."""
     group, path = "Question", click.Path(path_type=Path)
-    for decorate in (
-        option("--qrels", group=group, metavar="FILE", type=path, help="What is relevant, as TREC or BEIR has it."),
-        option(
-            "--questions",
-            group=group,
-            metavar="FILE",
-            type=path,
-            required=True,
-            help="A set: .jsonl, .csv, .tsv, SQuAD's .json.",
-        ),
-    ):
-        command = decorate(command)
-    return command
+
+    def decorate(command: F) -> F:
+        for one in (
+            option("--qrels", group=group, metavar="FILE", type=path, help="What is relevant, as TREC or BEIR has it."),
+            option(
+                "--questions",
+                name,
+                group=group,
+                metavar="FILE",
+                type=path,
+                required=required,
+                help="A set: .jsonl, .csv, .tsv, SQuAD's .json.",
+            ),
+        ):
+            command = one(command)
+        return command
+
+    return decorate
+
+
+no_index_option = option(
+    "--no-index", group="Question", is_flag=True, help="Don't ask what Chroma's own approximate index loses of a set."
+)
+overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Replace a run of that name.")
 
 
 def answer_options(command: F) -> F:

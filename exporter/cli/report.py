@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from exporter.evaluation.findings import Finding
-    from exporter.evaluation.metrics import Figure
-    from exporter.workflows.assess import Assessed, Assessment
+Found = Mapping[str, Any]
+"""What `evaluate --json` prints."""
 
 Section = tuple[Sequence[str], Sequence[Sequence[str]]]
 """The headings of a table, and its rows."""
@@ -17,31 +15,33 @@ LISTED = 10
 """Missed questions that a report lists; `--json` has all."""
 
 
-def as_markdown(found: Assessment) -> str:
+def as_markdown(found: Found) -> str:
     """The whole report, for the summary of a CI job."""
     lines = [f"### {_escaped(title(found))}", ""]
     for heading, rows in sections(found):
         lines += [f"| {' | '.join(heading)} |", f"|{'---|' * len(heading)}"]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
         lines.append("")
-    lines += [f"- {_escaped(told(finding))}" for finding in found.findings]
+    lines += [f"- {_escaped(told(finding))}" for finding in found["findings"]]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def title(found: Assessment) -> str:
+def title(found: Found) -> str:
     """What was asked of what."""
-    scored = len(found.judged)
-    left = len(found.per_question) - scored
+    left = found["verdicts"]["answer_unknown"]
     without = f", {left:,} more say no answer and are left out of the figures" if left else ""
-    return f"{scored:,} questions to {found.collection}, {found.rows:,} chunks by {found.metric}{without}"
+    return (
+        f"{found['questions'] - left:,} questions to {found['collection']}, {found['rows']:,} chunks by "
+        f"{found['metric']}{without}"
+    )
 
 
-def sections(found: Assessment) -> Iterator[Section]:
+def sections(found: Found) -> Iterator[Section]:
     """Headings and rows of the tables of a report."""
     from exporter.evaluation.metrics import CUTOFFS, FIRST_RANK
     from exporter.evaluation.verdicts import ANSWER_UNKNOWN, FOUND, REPAIRS
 
-    if figures := found.metrics:
+    if figures := found["metrics"]:
         kinds = ("hit", "recall", "precision", "ndcg")
         yield ("k", *kinds), [(str(k), *(_figure(figures[f"{kind}@{k}"]) for kind in kinds)) for k in CUTOFFS]
         yield (
@@ -49,34 +49,33 @@ def sections(found: Assessment) -> Iterator[Section]:
             [(name, _figure(figures[name])) for name in ("mrr", "map")]
             + [("first right chunk, median rank", _figure(figures[FIRST_RANK], ".0f"))],
         )
-    verdicts = [(kind, f"{count:,}", REPAIRS[kind]) for kind, count in found.verdicts.items() if count]
-    yield ("verdict", "questions", f"what mends it (top {found.top_k})"), verdicts
-    wrong = [one for one in found.per_question if one.verdict.kind not in (FOUND, ANSWER_UNKNOWN)]
+    verdicts = [(kind, f"{count:,}", REPAIRS[kind]) for kind, count in found["verdicts"].items() if count]
+    yield ("verdict", "questions", f"what mends it (top {found['top_k']})"), verdicts
+    wrong = [one for one in found["per_question"] if one["verdict"] not in (FOUND, ANSWER_UNKNOWN)]
     if wrong:
         hardest = sorted(wrong, key=_hardness)[:LISTED]
         more = f" ({len(hardest)} of {len(wrong):,})" if len(wrong) > len(hardest) else ""
-        rows = [
-            (one.asked.id, one.verdict.kind, f"{_short(one.asked.text)}: {one.verdict.evidence}") for one in hardest
-        ]
+        rows = [(one["id"], one["verdict"], f"{_short(one['question'])}: {one['evidence']}") for one in hardest]
         yield ("missed", "verdict", f"question and evidence{more}"), rows
 
 
-def _hardness(one: Assessed) -> tuple[int, int]:
+def _hardness(one: Found) -> tuple[int, int]:
     """The furthest from being found first; those with no right chunk at all after them, as ranks say more."""
-    return (0, -one.first_rank) if one.first_rank else (1, 0)
+    return (0, -one["first_rank"]) if one["first_rank"] else (1, 0)
 
 
-def _figure(figure: Figure, form: str = ".3f") -> str:
+def _figure(figure: Found, form: str = ".3f") -> str:
     def number(value: float | None) -> str:
         return "beyond all" if value is None else format(value, form)
 
-    one = figure.low is None and figure.value is not None and figure.high is None
-    return number(figure.value) if one else f"{number(figure.value)} ({number(figure.low)} to {number(figure.high)})"
+    value, low, high = figure["value"], figure["low"], figure["high"]
+    one = low is None and value is not None and high is None
+    return number(value) if one else f"{number(value)} ({number(low)} to {number(high)})"
 
 
-def told(finding: Finding) -> str:
+def told(finding: Found) -> str:
     """A finding in one line, with examples."""
-    return finding.text + (f" (such as {', '.join(finding.examples)})" if finding.examples else "")
+    return f"{finding['text']}" + (f" (such as {', '.join(finding['examples'])})" if finding["examples"] else "")
 
 
 def _short(text: str) -> str:

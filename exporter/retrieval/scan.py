@@ -31,7 +31,9 @@ BYTES_A_PAIR = 13
 """Of a chunk and a question: distance, rank, answer."""
 
 
-def scan(batches: Iterable[Batch], questions: Sequence[Question], matchers: Sequence[Matcher], metric: Space) -> Scores:
+def scan(
+    batches: Iterable[Batch], questions: Sequence[Question], matchers: Sequence[Matcher | None], metric: Space
+) -> Scores:
     """Rank every chunk for every question. Texts are needed in the batches only when a question has answers.
 
     Keeps `BYTES_A_PAIR` a chunk and question, whatever the dimension. Chunks of which the source knows no vector (a row

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from exporter.embedding.check import ALIKE, compare, cosines_of
+from exporter.embedding.check import ALIKE, ModelCheck, compare, cosines_of
 from exporter.embedding.models import Model
 from exporter.errors import ExporterError, QueryError
 from exporter.evaluation.findings import Finding, ModelFacts, Texts, find_all
@@ -96,12 +96,34 @@ class Assessment:
     metrics: dict[str, Figure]
     findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
+    check: ModelCheck | None = None
 
     @property
     def verdicts(self) -> dict[str, int]:
         """How many questions each verdict has; every verdict is there."""
         counts = Counter(one.verdict.kind for one in self.per_question)
         return {kind: counts[kind] for kind in REPAIRS}
+
+    def hardest(self, most: int) -> list[int]:
+        """The questions that a picture shows first, by their places: the first missed one; then the others, the
+        furthest from being found first; those that no chunk answers after those that some chunk does, found ones last.
+        """
+        ranks = [one.first_rank for one in self.per_question]
+
+        def hardness(question: int) -> tuple[int, int]:
+            rank = ranks[question]
+            if rank is None:
+                return (1, 0) if self.per_question[question].scores is not None else (3, 0)
+            return (0 if rank > self.top_k else 2, -rank)
+
+        missed = [question for question, rank in enumerate(ranks) if rank is not None and rank > self.top_k]
+        order = [*missed[:1], *sorted(range(len(ranks)), key=hardness)]
+        return list(dict.fromkeys(order))[:most]
+
+    def right(self) -> list[set[str]]:
+        """For each question the ids of the chunks that are right."""
+        found = {one.question: {id for id, grade in one.right.items() if grade > 0} for one in self.judged}
+        return [found.get(one.asked.id, set()) for one in self.per_question]
 
     def to_json(self) -> dict[str, Any]:
         """What `evaluate --json` prints; `questions`, `metrics`, `verdicts`, `per_question`, `findings` stay."""
@@ -262,6 +284,7 @@ def assess(
         metrics=summarise(list(scores.values()), [judged[question].first_rank for question in known]),
         findings=tuple(_findings(setting, seen, facts)),
         warnings=tuple(warnings),
+        check=_check_of(facts),
     )
 
 
@@ -494,6 +517,12 @@ def _assessed(
         verdict=verdict,
         scores=scores,
     )
+
+
+def _check_of(facts: ModelFacts) -> ModelCheck | None:
+    if facts.median_cosine is None:
+        return None
+    return ModelCheck(facts.checked, facts.median_cosine, facts.fell_out)
 
 
 def _findings(setting: Setting, seen: _Seen, facts: ModelFacts) -> list[Finding]:

@@ -7,22 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from exporter.embedding import models
 from exporter.embedding.encoders import Encoder
-from exporter.errors import ModelError, OutputError, QueryError, UsageError
+from exporter.errors import OutputError, UsageError
 from exporter.evaluation.metrics import MEASURES, to_qrels, to_run
-from exporter.evaluation.question_sets import QuestionSet, from_records, read_qrels, read_questions
-from exporter.records import Collection, Float32, Notice, Progress, Space, no_notice, no_progress
+from exporter.records import Notice, Progress, Space, no_notice, no_progress
 from exporter.retrieval.answers import FUZZY, MATCHES
 from exporter.retrieval.distance import METRICS
 from exporter.sources import NO_ACCESS, Access, Filter, open_source, where
-from exporter.workflows.assess import CHECKED, Assessment, Setting, assess, matchers_of
+from exporter.workflows.assess import Assessment, Setting, assess, matchers_of
 from exporter.workflows.collections import choose
-from exporter.workflows.request import read_vectors
-
-EMBEDDED_AT_ONCE = 64
+from exporter.workflows.export import export_and_assess
+from exporter.workflows.question_set import embed_set, load_set
+from exporter.workflows.request import ExportRequest
+from exporter.workflows.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,52 +90,29 @@ def run_evaluation(
     return assess(asked, matchers, vectors, setting, progress)
 
 
-def load_set(questions: str | Path | Iterable[Mapping[str, Any]], qrels: str | Path | None = None) -> QuestionSet:
-    """The set of a file, or of Python's objects. Raises QueryError for one that can't be read or understood."""
-    if isinstance(questions, (str, Path)):
-        asked = read_questions(Path(questions).name, _content(Path(questions), "--questions"))
-    else:
-        asked = from_records(questions)
-    return asked if qrels is None else read_qrels(Path(qrels).name, _content(Path(qrels), "--qrels"), asked)
-
-
-def _content(path: Path, option: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise QueryError(f"{option} {path} can't be read: {error.strerror or error}") from None
-
-
-def embed_set(
-    asked: QuestionSet,
-    collection: Collection,
-    wanted: str | Encoder,
-    base_url: str | None,
-    given: str | Path | None,
-    progress: Progress,
-    notice: Notice,
-) -> tuple[Float32, models.Model | None]:
-    """(q, d) vectors of the questions, and the model that made them; None when they are `given` in a file."""
-    texts = [one.text for one in asked.questions]
-    if given is not None:
-        vectors = read_vectors(Path(given))
-        if len(vectors) != len(texts):
-            raise UsageError(f"{given} holds {len(vectors)} vectors for {len(texts)} questions")
-        return models.fit(vectors, collection, f"the vectors in {given}"), None
-    progress("loading the model", 0, None)
-    model = models.load_model(wanted, collection, base_url)
-    if model.host:
-        most = CHECKED + len(texts)
-        notice(f"{len(texts):,} questions, and up to {most:,} chunks to check the model, are sent to {model.host}")
-    parts: list[Float32] = []
-    for start in range(0, len(texts), EMBEDDED_AT_ONCE):
-        progress("embedding the questions", start, len(texts))
-        parts.append(model.embed_questions(texts[start : start + EMBEDDED_AT_ONCE]))
-        if start == 0:
-            models.fit(parts[0], collection, f"the model {model.name}")
-    if len({part.shape[1] for part in parts}) > 1:
-        raise ModelError(f"the model {model.name} gives vectors of several dimensions")
-    return np.concatenate(parts), model
+def evaluate_and_export(
+    request: EvaluateRequest,
+    *,
+    logdir: Path | None = None,
+    run: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+    notice: Notice = no_notice,
+) -> tuple[Assessment, Run]:
+    """Carry out a request, and write a run that shows it, in `logdir` (default: `logs`)."""
+    given = {name: getattr(request, name) for name in request.__dataclass_fields__ if name != "questions"}
+    if request.question_vector is not None:
+        given["question_vector"] = Path(request.question_vector)
+    written, found = export_and_assess(
+        ExportRequest(
+            **given, question_set=request.questions, logdir=logdir or Path("logs"), run=run, overwrite=overwrite
+        ),
+        progress,
+        notice,
+    )
+    if found is None:
+        raise ValueError("an export of a question set is assessed")
+    return found, written
 
 
 def thresholds(wanted: Iterable[str]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from exporter.embedding.models import Model
 from exporter.records import Collection, Int64, ManyScores, Question, Scores
 from exporter.runs.points import CHUNK, Points
 from exporter.runs.sprites import Glyph
+from exporter.workflows.assess import Assessment
 from exporter.workflows.pictures import DARTBOARD, MAP, Pictures
 from exporter.workflows.request import ExportRequest
 
@@ -47,12 +48,19 @@ def facts_of(
     check: ModelCheck | None,
     seen: Seen,
     pictures: Pictures,
+    found: Assessment | None = None,
 ) -> dict[str, Any]:
     """What the manifest says; the keys of `Run.to_json` among them."""
     scores, points = seen.scores, seen.points
     row_of = {position: row for row, position in enumerate(points.position.tolist()) if position >= 0}
     hidden = np.ones(scores.rows, bool)
     hidden[seen.positions] = False
+    answered = [_answered(i, question, seen, row_of, request) for i, question in enumerate(questions)]
+    evaluated: dict[str, Any] = {}
+    if found is not None:
+        whole = found.to_json()
+        answered = [{**one, **_judged(judged)} for one, judged in zip(answered, whole.pop("per_question"), strict=True)]
+        evaluated = {"evaluation": {"set": request.set_name, **whole}}
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": {"chroma-projector": version("chroma-projector"), "python": platform.python_version()},
@@ -85,11 +93,12 @@ def facts_of(
         "points": len(points),
         "left_out": int(hidden.sum()),
         "left_out_with_answer": int((hidden & scores.holds_answer).sum()),
-        "questions": [_answered(i, question, seen, row_of, request) for i, question in enumerate(questions)],
+        "questions": answered,
+        **evaluated,
         "layouts": list(pictures.layouts),
         "focus": pictures.focus,
         "drawn": {DARTBOARD: _drawn(pictures.around_glyphs), MAP: _drawn(pictures.map_glyphs)},
-        "warnings": _warnings(collection, check, seen, model),
+        "warnings": [*_warnings(collection, check, seen, model), *(found.warnings if found is not None else ())],
     }
 
 
@@ -137,6 +146,12 @@ def _answered(
         "hits": hits,
         **returned,
     }
+
+
+def _judged(one: Mapping[str, Any]) -> dict[str, Any]:
+    """What an evaluation adds to a question, under the names of `per_question` but for the verdict, which is a line."""
+    kept = {key: one[key] for key in ("id", "evidence", "repair", "first_rank", "right_chunks", "metrics")}
+    return {**kept, "kind": one["verdict"], "verdict": f"{one['verdict'].replace('_', ' ')}: {one['evidence']}"}
 
 
 def verdict(asked: bool, first: int | None, holding: int, rows: int, top_k: int) -> str:

@@ -20,6 +20,9 @@ from exporter.runs.views import View
 Projection = Literal["auto", "none", "pca", "umap"]
 OpenOn = Literal["question", "map", "vectors"]
 
+OTHER_VIEWS = 5
+"""Bookmarks that a tensor has at most beside one a question."""
+
 DARTBOARD, MAP, VECTORS = "around_question", "map", "vectors"
 
 
@@ -192,13 +195,16 @@ def _around(scene: _Scene, question: int) -> Float64:
 
 
 def _focused_glyphs(scene: _Scene, question: int) -> list[Glyph]:
-    """Glyphs as this question sees the chunks; the other questions are stars all the same."""
+    """Glyphs as this question sees the chunks. The other questions are stars all the same; of a whole set they would
+    hide it, and are discs.
+    """
+    star = Glyph(CHUNK) if isinstance(scene.scores, ManyScores) else Glyph(QUESTION)
     ranks, answers = scene.ranks(question), scene.answers(question)
     hits = set(scene.hits(question).tolist())
     drawn = []
     for row in range(len(scene.points)):
         if scene.points.is_question[row]:
-            drawn.append(Glyph(QUESTION))
+            drawn.append(Glyph(QUESTION) if row == scene.row(question) else star)
         elif row in hits:
             drawn.append(Glyph(RETRIEVED_ANSWER if answers[row] else RETRIEVED, int(ranks[row])))
         else:

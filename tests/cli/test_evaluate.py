@@ -123,3 +123,24 @@ def test_vectors_that_do_not_fit(cli, asked, tmp_path):
     assert cli(*asked).code == 2
     np.save(tmp_path / "vectors.npy", np.zeros((3, 9)))
     assert cli(*asked).code == 5
+
+
+def test_a_run_too(cli, asked, tmp_path):
+    """--logdir or --run writes a run of the set, and --json says where."""
+    done = cli(*asked, "--logdir", tmp_path / "logs", "--run", "judged", "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["run"] == str(tmp_path / "logs" / "judged")
+    assert (tmp_path / "logs" / "judged" / "questions.tsv").is_file()
+    assert cli(*asked, "--logdir", tmp_path / "logs", "--run", "judged").code == 7
+    assert cli(*asked, "--logdir", tmp_path / "logs", "--run", "judged", "--overwrite").code == 0
+
+
+def test_export_of_a_set(cli, asked, tmp_path):
+    """`export --questions` prints the report and where the run is; a set and a question don't go together."""
+    asked[0] = "export"
+    done = cli(*asked, "--logdir", tmp_path / "logs")
+    assert done.code == 0
+    assert done.out.startswith("2 questions to chunks")
+    assert "trustworthiness" in done.out
+    assert (tmp_path / "logs" / "chunks-set" / "manifest.json").is_file()
+    assert cli(*asked, "-q", "another").code == 2

@@ -178,8 +178,8 @@ def export(
 
     shown = None if columns == "all" else () if columns == "none" else tuple(columns.split(","))
     asked["retrieved"] = () if retrieved is None else read_retrieved(retrieved.read())
-    drawn = {"sprites": not no_sprites, "lines": not no_lines}
-    request = ExportRequest(**asked, columns=shown, tsv=not no_tsv, index=not no_index, **drawn)
+    asked |= {"sprites": not no_sprites, "lines": not no_lines, "index": not no_index}
+    request = ExportRequest(**asked, columns=shown, tsv=not no_tsv)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         run = write_export(request, progress, console.note)
     if as_json:

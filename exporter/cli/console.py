@@ -115,8 +115,9 @@ def print_evaluation(found: Mapping[str, Any]) -> None:
     console.print(_text(report.title(found)), style="bold", highlight=False)
     for heading, rows in report.sections(found):
         table = Table(box=None, pad_edge=False)
-        for place, name in enumerate(heading):
-            table.add_column(name, overflow="fold", justify="left" if place in (0, len(heading) - 1) else "right")
+        for name, cells in zip(heading, zip(*rows, strict=True), strict=True):
+            numbers = all(cell.replace(",", "").isdecimal() for cell in cells)
+            table.add_column(name, overflow="fold", justify="right" if numbers else "left")
         for row in rows:
             table.add_row(*map(_text, row))
         console.print()

@@ -2,7 +2,8 @@
 
 Made-up chunks and questions: mixtures of Gaussians in 384 dimensions, in batches of 1,000 as a source gives them. In
 turn: numpy's product of all questions and chunks with an `argpartition` of the result, which is neither exact nor in
-order; and `Ranker`. Medians of five, their ratio, and the memory that each takes at its peak beyond the chunks.
+order; and `Ranker`. Medians of five, their ratio, and the memory that each takes at its peak beyond the chunks. Then,
+once, how long it takes to look for an answer to each question in each chunk.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from exporter.records import Batch, Float32, Float64, Space
+from exporter.retrieval.answers import holding, match_any
 from exporter.retrieval.distance import distances
 from exporter.retrieval.nearest import Ranker
 
@@ -48,6 +50,19 @@ def main(questions: int, rows: int) -> None:
     found = ranked(asked, chunks, "l2")
     exact = np.sort(distances(chunks, asked[0], "l2"))[:DEPTH]
     print(f"the first question's distances are the row kernel's, bit by bit: {bool((found[0] == exact).all())}")
+    start = time.perf_counter()
+    look(questions, rows)
+    print(f"looking for {questions:,} answers in {rows:,} texts: {time.perf_counter() - start:.1f} s")
+
+
+def look(questions: int, rows: int) -> None:
+    """Normalized words in texts of about 400 characters."""
+    random = np.random.default_rng(1)
+    matchers = [match_any([f"answer number {place}"]) for place in random.integers(0, rows, questions).tolist()]
+    for start in range(0, rows, BATCH):
+        words = random.integers(0, 5000, (BATCH, 50)).tolist()
+        texts = [" ".join(f"word{one}" for one in line) + f" answer number {start + i}" for i, line in enumerate(words)]
+        holding(texts, matchers)
 
 
 def bare(asked: Float32, chunks: Float32) -> object:

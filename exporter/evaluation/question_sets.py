@@ -290,6 +290,9 @@ def _asked(where: str, record: Any, number: int) -> tuple[Asked, bool]:
     id = f"q{number}" if got["id"] is None else str(got["id"]).strip()
     if not id:
         raise ValueError("the id is blank")
+    parts = [part for answer in answers for part in ((answer,) if isinstance(answer, str) else answer)]
+    if _is_broken("".join([id, text, *parts, *map(str, relevant)])):
+        raise ValueError("half a character (a lone surrogate, as \\ud800): write the text again as UTF-8")
     return Asked(id, text, answers, relevant, where), blanks
 
 
@@ -332,6 +335,10 @@ def _targets(value: Any) -> Iterator[Target]:
         else:
             page = one.get("page")
             yield Target(source=str(one["source"]), page=None if page is None else str(page), grade=grade)
+
+
+def _is_broken(text: str) -> bool:
+    return any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _is_whole(text: str) -> bool:

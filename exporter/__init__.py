@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from exporter.workflows.assess import Assessment
+    from exporter.workflows.assessment import Assessment
     from exporter.workflows.collections import collections
     from exporter.workflows.evaluate import evaluate
     from exporter.workflows.export import export

@@ -26,6 +26,12 @@ CONFIDENCE = 0.95
 NOWHERE = "in-no-chunk"
 """Stands in the judgements for the right chunk that the collection has not: whatever comes back, it is a miss."""
 
+
+def nowhere(what: str) -> str:
+    """Stands in the judgements for a source or page that the collection has not."""
+    return f"{NOWHERE}: {what}"
+
+
 _AT = {"hit": "Success@{}", "recall": "R@{}", "precision": "P@{}", "ndcg": "nDCG@{}"}
 MEASURES: Mapping[str, str] = MappingProxyType(
     {

@@ -14,7 +14,8 @@ from exporter.records import Notice, Progress, Space, no_notice, no_progress
 from exporter.retrieval.answers import FUZZY, MATCHES
 from exporter.retrieval.distance import METRICS
 from exporter.sources import NO_ACCESS, Access, Filter, open_source, where
-from exporter.workflows.assess import Assessment, Setting, assess, matchers_of
+from exporter.workflows.assess import assess, matchers_of
+from exporter.workflows.assessment import Assessment, Setting
 from exporter.workflows.collections import choose
 from exporter.workflows.export import export_and_assess
 from exporter.workflows.question_set import embed_set, load_set

@@ -13,7 +13,7 @@ from exporter.embedding.encoders import Encoder
 from exporter.errors import ModelError, QueryError, UsageError
 from exporter.evaluation.question_sets import QuestionSet, from_records, read_qrels, read_questions
 from exporter.records import Collection, Float32, Notice, Progress
-from exporter.workflows.assess import CHECKED
+from exporter.workflows.checks import CHECKED
 from exporter.workflows.request import read_vectors
 
 EMBEDDED_AT_ONCE = 64

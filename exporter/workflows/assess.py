@@ -120,7 +120,7 @@ def assess(
     judged = [_judged(question, one, seen, elsewhere) for question, one in enumerate(asked.questions)]
     known = [question for question, verdict in enumerate(verdicts) if verdict.kind != ANSWER_UNKNOWN]
     progress("scoring", 0, None)
-    scores = dict(zip(known, score([judged[question] for question in known]), strict=True))
+    scores = dict(zip(known, score([judged[question] for question in known], setting.top_k), strict=True))
     return Assessment(
         collection=setting.collection.name,
         metric=setting.metric,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 from exporter.embedding.encoders import Encoder
 from exporter.errors import OutputError, UsageError
-from exporter.evaluation.metrics import MEASURES, to_qrels, to_run
+from exporter.evaluation.metrics import measures, to_qrels, to_run
 from exporter.records import Notice, Progress, Space, no_notice, no_progress
 from exporter.retrieval.answers import FUZZY, MATCHES
 from exporter.retrieval.distance import METRICS
@@ -45,6 +46,7 @@ class EvaluateRequest:
     where_document: Filter | None = None
     model: str | Encoder = "auto"
     base_url: str | None = None
+    cache: bool = True
     question_vector: str | Path | None = None
     index: bool = True
 
@@ -82,7 +84,14 @@ def run_evaluation(
     source = open_source(request.source, request.access)
     collection = choose(source.collections(), request.collection, request.access.database, source.location)
     vectors, model = embed_set(
-        asked, collection, request.model, request.base_url, request.question_vector, progress, notice
+        asked,
+        collection,
+        request.model,
+        request.base_url,
+        request.cache,
+        request.question_vector,
+        progress,
+        notice,
     )
     metric: Space = collection.space if request.metric == "auto" else request.metric
     setting = Setting(
@@ -116,9 +125,9 @@ def evaluate_and_export(
     return found, written
 
 
-def thresholds(wanted: Iterable[str]) -> dict[str, float]:
-    """`hit@5=0.8` and the like. Raises UsageError for an unknown metric or no number."""
-    found = {}
+def thresholds(wanted: Iterable[str], top_k: int) -> dict[str, float]:
+    """`hit@5=0.8` and the like, at the usual k and at `top_k`. Raises UsageError for an unknown metric or no number."""
+    known, found = measures(top_k), {}
     for one in wanted:
         name, _, value = one.partition("=")
         name = name.strip().lower()
@@ -126,8 +135,8 @@ def thresholds(wanted: Iterable[str]) -> dict[str, float]:
             found[name] = float(value)
         except ValueError:
             raise UsageError(f"--min {one!r}: write it like --min hit@5=0.8") from None
-        if name not in MEASURES:
-            raise UsageError(f"--min {one!r}: unknown metric; there are {', '.join(MEASURES)}")
+        if name not in known:
+            raise UsageError(f"--min {one!r}: unknown metric; there are {', '.join(known)}")
         if not 0 <= found[name] <= 1:
             raise UsageError(f"--min {one!r}: every metric lies between 0 and 1")
     return found
@@ -143,6 +152,13 @@ def missed(assessment: Assessment, wanted: Mapping[str, float]) -> list[str]:
         elif value < least:
             found.append(f"{name} is {value:.4f}, below {least:g}")
     return found
+
+
+def check_trec(path: Path) -> None:
+    """Raises OutputError when a ranking can't be written there, before any work is done."""
+    folder = next(one for one in (path.parent, *path.parent.parents) if one.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise OutputError(f"--trec {path} can't be written: name a file in a folder that you may write to")
 
 
 def write_trec(assessment: Assessment, path: Path) -> Path:

@@ -16,7 +16,7 @@ from exporter.retrieval.distance import directions, distances
 from exporter.runs.folder import Tensor
 from exporter.runs.metadata import Table
 from exporter.runs.points import CHUNK, QUESTION, Points, seen_by
-from exporter.runs.sprites import Glyph, glyphs
+from exporter.runs.sprites import LEFT_OUT, Glyph, glyphs
 from exporter.runs.views import MOST_ENTRIES, View
 
 Projection = Literal["auto", "none", "pca", "umap"]
@@ -104,16 +104,27 @@ class _Scene:
     def _rows(self, positions: Int64) -> Int64:
         return np.asarray(self.row_of[positions])
 
+    @property
+    def _beyond(self) -> int | None:
+        """The rank that a whole set's other questions get: a tenth of the ring's width beyond the last chunk."""
+        if not isinstance(self.scores, ManyScores):
+            return None
+        rows = self.scores.rows
+        return int(np.ceil(rows * (rows / min(self.top_k, rows)) ** 0.1)) + 1
+
     def ranks(self, question: int) -> Int64:
-        """(m,) the rank of every row for it: of the other questions, where they would stand among the chunks."""
+        """(m,) the rank of every row for it: of the other questions, where they would stand among the chunks; of a
+        whole set, which would fill the ring that is kept empty, beyond all chunks.
+        """
         ranks = np.zeros(len(self.points), np.int64)
         seen = self.scores.whole(question)
         ranks[self.chunk_rows] = seen.ranks[self.points.position[self.chunk_rows]]
         vectors = np.stack([other.vector for other in self.questions])
         away = distances(vectors, self.questions[question].vector, self.scores.metric)
         nearer = np.searchsorted(np.sort(seen.distances), away, side="left")
+        beyond = self._beyond
         for other in range(len(self.questions)):
-            ranks[self.row(other)] = min(int(nearer[other]) + 1, self.scores.rows)
+            ranks[self.row(other)] = beyond or min(int(nearer[other]) + 1, self.scores.rows)
         return ranks
 
 
@@ -173,7 +184,7 @@ def draw_pictures(
         layouts=layouts,
         around=None if around is None else around[:, :2],
         flat=flat,
-        glyphs=focused,
+        glyphs=_pictured(scene, focused),
         focus=scene.focus,
     )
 
@@ -221,6 +232,15 @@ def _focused_glyphs(scene: _Scene) -> list[Glyph]:
         return drawn
     own = scene.row(scene.focus)
     return [Glyph(CHUNK) if one.role == QUESTION and row != own else one for row, one in enumerate(drawn)]
+
+
+def _pictured(scene: _Scene, marks: Sequence[Glyph]) -> Sequence[Glyph]:
+    """A still picture says nothing of a disc that one points at, so a set's other questions are left out of it."""
+    if not isinstance(scene.scores, ManyScores):
+        return marks
+    own = scene.row(scene.focus)
+    there = scene.points.is_question
+    return [Glyph(LEFT_OUT) if there[row] and row != own else mark for row, mark in enumerate(marks)]
 
 
 def _map_views(scene: _Scene, places: Float64, flat: Float64, layouts: Sequence[dict[str, Any]]) -> list[View]:

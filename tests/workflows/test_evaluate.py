@@ -357,6 +357,14 @@ def test_lost_by_index(tmp_path):
     assert exporter.evaluate(tmp_path / "db", asked, **options, index=False).verdicts["found"] == 40
 
 
+def test_figures_at_ones_own_k(chroma):
+    """There are figures at the k that the application retrieves, however large."""
+    asked = [{"question": f"text {i}", "relevant": [f"id{(i + 11) % 30}"]} for i in range(30)]
+    found = ask(chroma, asked, top_k=7)
+    assert found.metrics["hit@7"].value == pytest.approx(np.mean([ranks(i)[(i + 11) % 30] <= 7 for i in range(30)]))
+    assert found.metrics["hit@7"].value == pytest.approx(found.verdicts["found"] / 30)
+
+
 def test_what_is_relevant(chroma):
     """Ids; sources and pages; with answers, of a source the chunks that hold one; without, every chunk of it."""
     questions = [
@@ -436,11 +444,12 @@ def test_bad_values(chroma, options):
 
 def test_thresholds():
     """Thresholds are names of metrics and numbers between 0 and 1."""
-    assert thresholds(["hit@5=0.8", "MRR = .5"]) == {"hit@5": 0.8, "mrr": 0.5}
-    assert set(thresholds(f"{name}=0" for name in MEASURES)) == set(MEASURES)
+    assert thresholds(["hit@5=0.8", "MRR = .5"], 10) == {"hit@5": 0.8, "mrr": 0.5}
+    assert thresholds(["hit@50=0.8"], 50) == {"hit@50": 0.8}
+    assert set(thresholds((f"{name}=0" for name in MEASURES), 10)) == {*MEASURES}
     for wrong in ("hit@5", "hit@6=0.5", "hit@5=x", "hit@5=80", "hit@5=nan"):
         with pytest.raises(UsageError, match="--min"):
-            thresholds([wrong])
+            thresholds([wrong], 50)
 
 
 def test_live_collection(tmp_path):

@@ -146,8 +146,8 @@ def find_all(
         found.append(
             Finding(
                 "never_retrieved",
-                f"{never:,} of {rows:,} chunks ({100 * never / rows:.0f} %) come back for none of the "
-                f"{questions:,} questions",
+                f"{never:,} of {rows:,} chunks ({100 * never / rows:.0f} %) "
+                + ("do not come back" if questions == 1 else f"come back for none of the {questions:,} questions"),
                 never,
                 rows,
             )

@@ -57,7 +57,8 @@ def embed_set(
     model = models.load_model(wanted, collection, base_url, users_cache() if cache else None)
     if model.host:
         most = CHECKED + len(texts)
-        notice(f"{len(texts):,} questions, and up to {most:,} chunks to check the model, are sent to {model.host}")
+        asking = "1 question" if len(texts) == 1 else f"{len(texts):,} questions"
+        notice(f"{asking}, and up to {most:,} chunks to check the model, are sent to {model.host}")
     parts: list[Float32] = []
     for start in range(0, len(texts), EMBEDDED_AT_ONCE):
         progress("embedding the questions", start, len(texts))

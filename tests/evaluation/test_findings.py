@@ -110,4 +110,5 @@ def test_never_retrieved():
     """How many chunks come back for no question."""
     (found,) = find(retrievals=np.array([0, 3, 0, 1]))
     assert (found.kind, found.count, found.of) == ("never_retrieved", 2, 4)
+    assert find(retrievals=np.array([0, 1]), questions=1)[0].text == "1 of 2 chunks (50 %) do not come back"
     assert find(retrievals=np.eye(1, 101, dtype=np.int64)[0]) == [], "20 questions of 5 can't bring back 101 chunks"

@@ -75,6 +75,8 @@ def print_run(run: Run) -> None:
     for layout in run.facts["layouts"]:
         if layout["name"] == "map":
             click.echo(_trust(layout, min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])))
+    if all("page_neighbours" in question for question in run.facts["questions"]):  # not in runs of older versions
+        click.echo(_listed(run))
     shown, left_out = run.facts["points"] - len(run.questions), run.facts["left_out"]
     if left_out:
         rows = run.facts["source"]["rows_after_filter"]
@@ -136,6 +138,24 @@ def _trust(layout: dict[str, Any], k: int) -> str:
     trust = layout["trustworthiness"]
     figure = "" if trust is None else f" (trustworthiness {trust:.2f}, 1 is perfect)"
     return f"the map keeps {kept} of the top {k} near the question{figure}; the dartboard keeps all"
+
+
+SPHERIZED_FROM = 50
+"""Dimensions from which on the page centres and scales, as `layouts.trust` says."""
+
+
+def _listed(run: Run) -> str:
+    """How far the page's own list of nearest points can be trusted, as stock TensorBoard opens it, and the cure."""
+    k = min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])
+    shares = [question["page_neighbours"] for question in run.facts["questions"]]
+    stock, ours = (", ".join(str(round(share[name] * k)) for share in shares) for name in ("stock", "ours"))
+    where = "on vectors, stock TensorBoard's list of nearest points"
+    if all(share["stock"] == 1 for share in shares):
+        return f"{where} begins with the top {k}"
+    steps = ["untick Spherize data"] if run.facts["source"]["dimension"] >= SPHERIZED_FROM else []
+    steps += ["choose EUCLIDEAN"] if run.metric == "l2" else ["trust the column rank"] if run.metric == "ip" else []
+    cure = f" ({', '.join(steps)})" if steps else ""
+    return f"{where} begins with {stock} of the top {k}{cure}; chroma-projector tensorboard's with {ours}"
 
 
 def _text(value: str) -> Any:

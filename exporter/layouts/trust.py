@@ -9,6 +9,8 @@ from exporter.records import Float32, Float64, Int64
 SAMPLE = 2_000
 """Trustworthiness is quadratic in the rows, in memory too (160 GB for 100,000)."""
 _FEWEST = 5
+SPHERIZED_FROM = 50
+"""Dimensions from which on the Projector centres and scales vectors, unless told otherwise (vz-projector.ts:67)."""
 
 
 def trustworthiness(vectors: Float32, places: Float64, seed: int) -> float | None:
@@ -35,3 +37,40 @@ def kept_top_k(places: Float64, question: int, chunks: Int64, top: Int64) -> int
     away = np.linalg.norm(places[chunks] - places[question], axis=1)
     nearest = chunks[np.argsort(away, kind="stable")[: len(top)]]
     return len(set(nearest.tolist()) & set(top.tolist()))
+
+
+def as_the_page_has_them(vectors: Float32) -> Float32:
+    """(m, d) what the Projector makes of vectors as it opens: from 50 dimensions on each less their mean, at length 1.
+
+    ("Spherize data": data.ts:245-261 at 70b76c9.) In its own precision: sums and differences in float32, lengths in
+    float64; a vector of length 0 stays.
+    """
+    if vectors.shape[1] < SPHERIZED_FROM:
+        return vectors
+    centroid = np.add.reduce(vectors, axis=0, dtype=np.float32) / np.float32(len(vectors))
+    centred = vectors - centroid
+    lengths = np.linalg.norm(centred.astype(np.float64), axis=1)
+    return np.asarray(centred / np.where(lengths > 0, lengths, 1)[:, None], np.float32)
+
+
+def page_distances(shown: Float32, question: int) -> Float64:
+    """(m,) by what its list "Nearest points in the original space" is sorted, when the row `question` is selected.
+
+    1 - cosine, of what `as_the_page_has_them` gave. Infinity where a vector has length 0: the page computes no number
+    there, and may put such a row anywhere.
+    """
+    rows = shown.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(rows[question])
+    cosines = np.divide(rows @ rows[question], lengths, out=np.full(len(rows), -np.inf), where=lengths > 0)
+    return np.asarray(1 - cosines)
+
+
+def listed(distances: Float64, question: int, count: int) -> Int64:
+    """The rows that such a list begins with: the nearest but the question itself."""
+    nearest = np.argsort(distances, kind="stable")
+    return np.asarray(nearest[nearest != question][:count])
+
+
+def share_listed(distances: Float64, question: int, top: Int64) -> float:
+    """The share of a question's true top k, (k,) rows, that is among the first k of the list."""
+    return len(set(listed(distances, question, len(top)).tolist()) & set(top.tolist())) / max(len(top), 1)

@@ -70,7 +70,7 @@ def write_export(request: ExportRequest, progress: Progress = no_progress, notic
         where=request.where,
         where_document=request.where_document,
     )
-    check = None if model is None else _check_model(model, seen.shown, progress)
+    check = None if model is None else check_model(model, seen.shown, progress)
     if check is not None and check.warning and request.strict_model:
         raise ModelError(f"{check.warning}; name the right one by --model")
     own = np.array([question_distance(question.vector, metric) for question in questions])
@@ -87,7 +87,7 @@ def write_export(request: ExportRequest, progress: Progress = no_progress, notic
         progress=progress,
     )
     facts = facts_of(request, source.location, collection, questions, model, check, seen, points, pictures)
-    return _write(request, name, points, pictures, facts, progress)
+    return write_run(request, name, points, pictures, facts, progress)
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ def _score_and_select(
     counted = _counted(rows.batches(texts=any(question.answers for question in questions)), rows.count, progress)
     scores = scan(counted, questions, matchers, metric)
     positions = sample(scores, top_k=request.top_k, max_points=request.max_points, seed=request.seed)
-    return Seen(scores, positions, _joined(rows.take(positions)), rows.rule)
+    return Seen(scores, positions, joined(rows.take(positions)), rows.rule)
 
 
 def _counted(batches: Iterable[Batch], total: int, progress: Progress) -> Iterable[Batch]:
@@ -139,7 +139,8 @@ def _counted(batches: Iterable[Batch], total: int, progress: Progress) -> Iterab
         progress("reading", done, total)
 
 
-def _joined(batches: Iterable[Batch]) -> Batch:
+def joined(batches: Iterable[Batch]) -> Batch:
+    """Some batches, at least one, as one."""
     every = list(batches)
     return Batch(
         ids=[chunk for batch in every for chunk in batch.ids],
@@ -149,7 +150,7 @@ def _joined(batches: Iterable[Batch]) -> Batch:
     )
 
 
-def _check_model(model: models.Model, shown: Batch, progress: Progress) -> ModelCheck | None:
+def check_model(model: models.Model, shown: Batch, progress: Progress) -> ModelCheck | None:
     """Embed some of the stored texts again, evenly spread; None when no chunk has a text."""
     with_text = [row for row, text in enumerate(shown.texts) if text and text.strip()]
     if not with_text:
@@ -159,12 +160,20 @@ def _check_model(model: models.Model, shown: Batch, progress: Progress) -> Model
     return compare(shown.vectors[rows], model.embed_chunks([str(shown.texts[row]) for row in rows]))
 
 
-def _write(
-    request: ExportRequest, name: str, points: Points, pictures: Pictures, facts: dict[str, Any], progress: Progress
+def write_run(
+    request: ExportRequest,
+    name: str,
+    points: Points,
+    pictures: Pictures,
+    facts: dict[str, Any],
+    progress: Progress,
+    *,
+    picture: bool = True,
 ) -> Run:
+    """Write and publish a run; `picture`: with picture.png, where there is a map. Raises OutputError."""
     progress("writing", 0, None)
     extras = {"README.txt": readme(facts).encode("utf-8", "replace")}
-    if pictures.flat is not None:
+    if picture and pictures.flat is not None:
         extras["picture.png"] = save(draw_run(facts, panels(**pictures.halves)), "png")
     contents = folder.Contents(
         vectors=points.vectors,

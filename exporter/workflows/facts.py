@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
@@ -66,6 +69,7 @@ def facts_of(
             "where": request.where,
             "where_document": request.where_document,
             "rows_after_filter": scores.rows,
+            "from_logdir": _from_logdir(request),
         },
         "model": {
             "name": model.name if model else None,
@@ -80,15 +84,48 @@ def facts_of(
         "answer_match": request.answer_match,
         "seed": request.seed,
         "max_points": request.max_points,
+        "asked_with": asked_with(request),
         "points": len(points),
         "left_out": int(hidden.sum()),
         "left_out_with_answer": int((hidden & scores.holds_answer).sum()),
-        "questions": [_answered(i, question, seen, points, request) for i, question in enumerate(questions)],
+        "questions": [
+            {
+                **_answered(i, question, seen, points, request),
+                "page_neighbours": pictures.page_neighbours[i],
+            }
+            for i, question in enumerate(questions)
+        ],
         "layouts": list(pictures.layouts),
         "focus": pictures.focus,
         "drawn": {DARTBOARD: _drawn(pictures.around_glyphs), MAP: _drawn(pictures.map_glyphs)},
         "warnings": _warnings(collection, check, seen, model),
     }
+
+
+def asked_with(request: ExportRequest) -> dict[str, Any]:
+    """What one needs to ask another question in the same way. Never a secret: an address in it has no user name."""
+    parts = urlsplit(request.base_url or "")
+    return {
+        "model": request.model if isinstance(request.model, str) else None,
+        "base_url": urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) or None,
+        "columns": None if request.columns is None else list(request.columns),
+        "text_length": request.text_length,
+        "sprites": request.sprites,
+        "lines": request.lines,
+        "open_on": request.open_on,
+        "projection": request.projection,
+    }
+
+
+def _from_logdir(request: ExportRequest) -> str | None:
+    """The way from the log directory to a directory beside it, so that another question finds it again.
+
+    None for a source that is farther away: a run that is passed on must not say how its maker's disk is laid out.
+    """
+    if not isinstance(request.source, str | Path) or str(request.source).startswith(("http://", "https://")):
+        return None
+    project, source = request.logdir.absolute().parent.resolve(), Path(request.source).absolute().resolve()
+    return os.path.relpath(source, request.logdir.resolve()) if source.is_relative_to(project) else None
 
 
 def _drawn(glyphs: Sequence[Glyph]) -> list[list[Any]]:

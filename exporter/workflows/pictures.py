@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,9 @@ DARTBOARD, MAP, VECTORS = "around_question", "map", "vectors"
 class Pictures:
     """The tensors in the order of their names, `vectors` the last by meaning; the layouts' figures for the manifest;
     and what the picture of the run is drawn from: places (m, 2) and glyphs, None where there is no such layout.
+
+    `page_neighbours`: for each question the share of its top k that the page's own list of nearest points begins with
+    on `vectors`, as it opens in stock TensorBoard and in ours.
     """
 
     tensors: Sequence[Tensor]
@@ -36,11 +40,22 @@ class Pictures:
     flat: Floats | None = None
     map_glyphs: Sequence[Glyph] = ()
     focus: int = 0
+    page_neighbours: Sequence[dict[str, float]] = ()
 
     @property
     def halves(self) -> dict[str, Any]:
         """What `sharing.picture.panels` takes."""
         return {name: getattr(self, name) for name in ("around", "around_glyphs", "flat", "map_glyphs")}
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A map that is there already: (m, 3) and (m, 2) places of every row, what made it, how far it can be trusted."""
+
+    places: Float64
+    flat: Float64
+    made_by: str
+    trustworthiness: float | None
 
 
 @dataclass(frozen=True)
@@ -102,8 +117,11 @@ def draw_pictures(
     open_on: OpenOn,
     sprites: bool,
     progress: Progress,
+    laid: Laid | None = None,
 ) -> Pictures:
     """Lay the points out, and say of each layout how far it can be trusted.
+
+    With `laid` the map is that one, whatever `projection` says, and no trustworthiness is computed: it takes a second.
 
     With `projection` `none` there is only the tensor `vectors`. Below four chunks there is no dartboard, and the run
     opens on `vectors`; below four rows the map is of principal axes.
@@ -112,18 +130,25 @@ def draw_pictures(
     marks: Sequence[Glyph] = glyphs(points)
     drawn = marks if sprites else []
     axes = principal_axes(points.vectors, 3)
+    neighbours = _page_neighbours(scene)
     if projection == "none":
-        return Pictures([Tensor(VECTORS, points.vectors, drawn, [_ranked(scene, 0, axes)], axes)])
-    progress("laying out the map", 0, None)
-    places, flat, made_by = _map(points.vectors, axes, projection, seed)
-    layouts = [_figures(scene, MAP, places, made_by)]
+        views = [_ranked(scene, 0, axes)]
+        return Pictures([Tensor(VECTORS, points.vectors, drawn, views, axes)], page_neighbours=neighbours)
+    if laid is None:
+        progress("laying out the map", 0, None)
+        places, flat, made_by = _map(points.vectors, axes, projection, seed)
+        trusted: Callable[[Float64], float | None] = partial(trust.trustworthiness, points.vectors, seed=seed)
+        laid = Laid(places, flat, made_by, trusted(places))
+    else:
+        places, flat, trusted = laid.places, laid.flat, _unknown
+    layouts = [_figures(scene, MAP, places, laid.made_by, laid.trustworthiness)]
     tensors = [Tensor(MAP, places.astype(np.float32), drawn, _map_views(scene, places, flat, layouts[0]), places)]
     around, around_glyphs = None, marks
     if len(scene.chunk_rows) >= dartboard.FEWEST:
         progress("laying out the dartboard", 0, None)
         target, around, around_glyphs = _dartboard(scene, marks, sprites)
         tensors.insert(0, target)
-        layouts.insert(0, _figures(scene, DARTBOARD, around, "rank"))
+        layouts.insert(0, _figures(scene, DARTBOARD, around, "rank", trusted(around)))
     else:
         open_on = "vectors"
     views = [_first(scene, places, ""), _ranked(scene, 0, places)]
@@ -136,7 +161,28 @@ def draw_pictures(
         flat=flat,
         map_glyphs=marks,
         focus=scene.focus,
+        page_neighbours=neighbours,
     )
+
+
+def _page_neighbours(scene: _Scene) -> list[dict[str, float]]:
+    """Stock TensorBoard lists by cosine, from 50 dimensions on of other vectors; our page by the collection's metric.
+
+    Other questions are rows too, so they may stand in a list; in ours they are all that can take a hit's place.
+    """
+    vectors = scene.points.vectors
+    as_opened = trust.as_the_page_has_them(vectors)
+    found = []
+    for index, question in enumerate(scene.questions):
+        row, top = scene.row(index), scene.hits(index)
+        ours = distances(vectors, question.vector, scene.scores.metric)
+        found.append(
+            {
+                "stock": trust.share_listed(trust.page_distances(as_opened, row), row, top),
+                "ours": trust.share_listed(ours, row, top),
+            }
+        )
+    return found
 
 
 def _map(vectors: Float32, axes: Float64, projection: Projection, seed: int) -> tuple[Float64, Float64, str]:
@@ -225,7 +271,11 @@ def _k(scene: _Scene) -> int:
     return min(scene.top_k, scene.scores.rows)
 
 
-def _figures(scene: _Scene, name: str, places: Float64, made_by: str) -> dict[str, Any]:
+def _unknown(places: Float64) -> None:
+    """The trustworthiness that nobody computed."""
+
+
+def _figures(scene: _Scene, name: str, places: Float64, made_by: str, trustworthiness: float | None) -> dict[str, Any]:
     """How far a layout can be trusted; `kept_top_k` has one figure a question."""
     kept = [
         trust.kept_top_k(places, scene.row(question), scene.chunk_rows, scene.hits(question))
@@ -234,7 +284,7 @@ def _figures(scene: _Scene, name: str, places: Float64, made_by: str) -> dict[st
     return {
         "name": name,
         "made_by": made_by,
-        "trustworthiness": trust.trustworthiness(scene.points.vectors, places, scene.seed),
+        "trustworthiness": trustworthiness,
         "kept_top_k": kept,
     }
 

@@ -316,11 +316,14 @@
         if (!selected?.length && marksOf(dataSet).questions.length) opacities.fill(LINES);
       },
     });
+    const alone = (dataSet, selected) => !selected?.length && marksOf(dataSet).answer !== undefined;
     around(adapter, 'generateVisibleLabelRenderParams', {
       // one label: ten would hide the hits
-      before: (dataSet, selected, neighbours, hovered) => {
-        const { answer } = marksOf(dataSet);
-        return selected?.length || answer === undefined ? undefined : [dataSet, [answer], neighbours, hovered];
+      before: (dataSet, selected, neighbours, hovered) =>
+        alone(dataSet, selected) ? [dataSet, [marksOf(dataSet).answer], neighbours, hovered] : undefined,
+      after: (labels, dataSet, selected, neighbours, hovered) => {
+        const place = hovered === null || hovered === undefined ? 0 : 1; // what is under the mouse comes first
+        if (alone(dataSet, selected)) labels.labelStrings[place] = `\u2003${labels.labelStrings[place]}`; // not on its glyph
       },
     });
   }
@@ -333,7 +336,7 @@
     bottom: '14px',
     boxSizing: 'border-box',
     width: '340px',
-    maxWidth: 'calc(100% - 32px)',
+    maxWidth: 'calc(50% - 20px)', // there is one in each corner
     maxHeight: 'calc(100% - 28px)',
     overflowY: 'auto',
     padding: '8px 12px',
@@ -379,10 +382,13 @@
   box.setAttribute('role', 'note');
   box.addEventListener('keydown', (event) => event.stopPropagation()); // the plot listens to some keys
   const seen = element('div', {}); // what is seen of the run that is shown
-  const earlier = element('div', QUIET);
+  const earlier = element('div', { ...QUIET, maxHeight: '3em', overflowY: 'auto' });
   box.append(seen);
+  const hits = element('div', { ...PAPER, left: 'auto', right: '16px' });
+  hits.id = 'chroma-projector-hits';
 
   function showBox(facts, run, tensor, dataSet) {
+    hits.remove();
     seen.replaceChildren(...(facts ? whatIsSeen(facts, run, tensor, dataSet) : []));
     if (facts || token) page.stage.append(box);
     else box.remove();
@@ -401,8 +407,7 @@
       element('div', {}, ...answerLine(question)),
       element('div', {}, ...rankLine(question, kind)),
       neighbourLine(question, kind),
-      ...askedLines(facts, run),
-      listOfHits(question, dataSet, Boolean(facts.asked)),
+      lastLine(facts, run, listOfHits(question, dataSet)),
     ].filter((line) => line !== null);
   }
 
@@ -433,32 +438,58 @@
     return element('div', QUIET, `“Nearest points” begins with ${Math.round(share * count)} of the top ${count}`);
   }
 
-  /** The top k; a click selects the point. */
-  function listOfHits(question, dataSet, isOpen) {
+  /** Over what a question of the page was ranked, the way to keep it, and to the top k. */
+  function lastLine({ asked }, run, list) {
+    const showHits = () => {
+      hits.replaceChildren(...list);
+      if (hits.isConnected) hits.remove();
+      else page.stage.append(hits);
+    };
+    if (!asked) return element('div', QUIET, link(`top ${list[1].children.length}`, showHits));
+    showHits();
+    const over =
+      asked.over === 'run'
+        ? `ranked over the ${asked.chunks} chunks of ${asked.of}: ${asked.why}`
+        : `ranked over the collection, ${asked.chunks} chunks`;
+    const line = element('div', QUIET, `${over} · `, link(`top ${list[1].children.length}`, showHits));
+    if (!token || asked.kept) return line;
+    const name = field('name', 'A name for this run (optional), Enter');
+    const keeping = form([name], () => send('keep', { run, name: name.value }, [name]));
+    keeping.id = 'chroma-projector-keep';
+    keeping.style.display = 'none';
+    const keep = link('Keep', () => {
+      keeping.style.display = '';
+      name.focus();
+    });
+    line.append(' · ', keep, keeping);
+    return line;
+  }
+
+  /** The top k, a line each; a click selects the point. */
+  function listOfHits(question, dataSet) {
     const items = question.hits.map((hit) => {
-      const page_ = hit.page === null || hit.page === -1 ? '' : ` p. ${hit.page}`;
+      const printed = hit.page === null || hit.page === -1 ? '' : ` p. ${hit.page}`;
       const source = String(hit.source ?? hit.id).replace(/[/\\]+$/, '');
-      const head = element(
+      const item = element(
         'div',
-        {},
+        { cursor: 'pointer', overflow: 'hidden', textOverflow: 'ellipsis', whiteSpace: 'nowrap' },
         strong(`#${hit.rank}`),
         ` ${hit.distance.toFixed(4)} `,
-        hit.contains_answer ? coloured(GREEN, '■ answer') : null,
-        `${source.split(/[/\\]/).pop() || source}${page_}`,
+        hit.contains_answer ? coloured(GREEN, '■') : null,
+        `${source.split(/[/\\]/).pop() || source}${printed} `,
+        element('span', { color: '#555' }, hit.text),
       );
-      const item = element('div', { cursor: 'pointer', padding: '2px 0' }, head, element('div', QUIET, hit.text));
       item.className = 'hit';
+      item.title = `${source}${printed}${hit.contains_answer ? ' (holds the answer)' : ''}: ${hit.text}`;
       item.tabIndex = 0;
       const select = () => guarded(() => selectHit(hit, dataSet));
       item.addEventListener('click', select);
       item.addEventListener('keydown', (event) => event.key === 'Enter' && select());
       return item;
     });
-    const list = element('div', { maxHeight: '190px', overflowY: 'auto', borderTop: '1px solid #eee' }, ...items);
-    const title = element('summary', { ...QUIET, cursor: 'pointer' }, `top ${question.hits.length}`);
-    const made = element('details', {}, title, list);
-    made.open = isOpen;
-    return made;
+    const list = element('div', { fontSize: '12px', maxHeight: '190px', overflowY: 'auto' }, ...items);
+    const title = element('div', QUIET, 'rank, distance, ', coloured(GREEN, '■'), 'holds the answer, source, text');
+    return [title, list];
   }
 
   function selectHit(hit, dataSet) {
@@ -507,24 +538,6 @@
     });
     box.append(element('div', { borderTop: '1px solid #eee', marginTop: '4px' }, asking, status, earlier));
     page.stage.append(box);
-  }
-
-  /** Of a run that was asked for: over what it was ranked, and the way to keep it. */
-  function askedLines(facts, run) {
-    const { asked } = facts;
-    if (!asked) return [];
-    const over =
-      asked.over === 'run'
-        ? `ranked over the ${asked.chunks} chunks of the run ${asked.of}: ${asked.why}`
-        : `ranked over the collection, ${asked.chunks} chunks; placed on the map of ${asked.of}`;
-    const lines = [element('div', QUIET, over)];
-    if (token && !asked.kept) {
-      const name = field('name', 'Keep this run; a name for it (optional), Enter');
-      const keeping = form([name], () => send('keep', { run, name: name.value }, [name]));
-      keeping.id = 'chroma-projector-keep';
-      lines.push(keeping);
-    }
-    return lines;
   }
 
   async function send(kind, what, fields) {
@@ -586,18 +599,17 @@
     const names = new Set(runs?.map((run) => run.name));
     const origins = [...new Set(asked.map((run) => run.asked.of))].filter((name) => names.has(name));
     const entries = [
-      ...origins.map((name) => [name, `run ${name}`]),
+      ...origins.map((name) => [name, `↩ ${name}`]),
       ...asked.map((run) => [run.name, `★ ${run.asked.question}`]),
     ].filter(([name]) => name !== shown);
     const items = entries.map(([name, text]) => {
-      const style = { overflow: 'hidden', textOverflow: 'ellipsis', whiteSpace: 'nowrap' };
-      return element(
-        'div',
-        style,
-        link(text, () => show(name)),
-      );
+      const item = link(text, () => show(name));
+      item.title = text;
+      const narrow = { display: 'inline-block', maxWidth: '48%', verticalAlign: 'bottom', marginRight: '6px' };
+      Object.assign(item.style, narrow, { overflow: 'hidden', textOverflow: 'ellipsis', whiteSpace: 'nowrap' });
+      return item;
     });
-    earlier.replaceChildren(...(items.length ? ['earlier:', ...items] : []));
+    earlier.replaceChildren(...items);
   }
 
   // ---------------------------------------------------------------- runs that appear meanwhile
@@ -641,7 +653,7 @@
     const close = link('×', () => notice.remove());
     close.title = 'Close';
     for (const each of [go, close]) each.style.marginLeft = '8px';
-    const place = { ...PAPER, left: 'auto', right: '16px', width: 'auto' };
+    const place = { ...PAPER, bottom: 'auto', top: '14px', left: '60px', width: 'auto' };
     notice = element('div', place, `${again ? 'Exported again' : 'New run'}: ${run.name}`, go, close);
     notice.id = 'chroma-projector-notice';
     notice.setAttribute('role', 'status');

@@ -108,7 +108,7 @@ def test_opens_on_the_answer(served, projector, demo_logdir):
     assert opening["scales"] == [*[1.0] * (len(run.points) - 1), 1.5]
     assert opening["opacities"] == pytest.approx([0.6] * 10)
     answer = list(run.points["role"]).index("answer")
-    assert opening["labels"] == [run.points["label"][answer]]
+    assert [label.strip() for label in opening["labels"]] == [run.points["label"][answer]]
     moments = projector.frame.evaluate("() => window.moments")
     assert moments["opened"] - moments["data"] < 1000
     assert projector.faults == []

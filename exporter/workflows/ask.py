@@ -16,6 +16,7 @@ import numpy as np
 
 from exporter.embedding import models
 from exporter.embedding.check import ModelCheck
+from exporter.embedding.encoders import Encoder
 from exporter.errors import ExporterError, ModelError, OutputError, UsageError
 from exporter.layouts.placed import HOW, placed
 from exporter.records import Batch, Collection, Float32, Float64, MetadataValue, Progress, Question, Scores
@@ -45,7 +46,7 @@ class Allowed:
     """
 
     source: Any = None
-    model: str | None = None
+    model: str | Encoder | None = None
     base_url: str | None = None
 
 

@@ -18,6 +18,7 @@ from exporter.runs import folder, manifest, publish, tensors
 from exporter.scratch import scratch
 
 if TYPE_CHECKING:
+    from exporter.embedding.encoders import Encoder
     from exporter.embedding.models import Model
     from exporter.workflows.ask import Allowed, Base, Ground
 
@@ -33,10 +34,15 @@ class Asking:
     """
 
     def __init__(
-        self, logdir: Path, *, source: Any = None, model: str | None = None, base_url: str | None = None
+        self,
+        logdir: Path,
+        *,
+        source: Any = None,
+        model: str | Encoder | None = None,
+        base_url: str | None = None,
     ) -> None:
         self._logdir = logdir.absolute()
-        self._allowed = {"source": source, "model": model, "base_url": base_url}
+        self._allowed: dict[str, Any] = {"source": source, "model": model, "base_url": base_url}
         self._stack = ExitStack()
         self._folder: Path | None = None
         self._why_not = ""

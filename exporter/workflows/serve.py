@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exporter.errors import UsageError
 from exporter.serving.hosts import is_loopback
 from exporter.serving.tensorboard import LOOPBACK, Server, silent, start
+
+if TYPE_CHECKING:
+    from exporter.embedding.encoders import Encoder
 
 
 def serve(
@@ -22,7 +25,7 @@ def serve(
     allow_hosts: Sequence[str] = (),
     ask: bool | None = None,
     source: Any = None,
-    model: str | None = None,
+    model: str | Encoder | None = None,
     base_url: str | None = None,
     notice: Callable[[str], None] = silent,
 ) -> Server:

@@ -187,12 +187,16 @@
         const entry = dataPanel.projectorConfig?.embeddings?.find((each) => each.tensorName === dataPanel.selectedTensor);
         const isUploaded = metadataPath !== entry?.metadataPath;
         isNew = Boolean(dataSet) && !isUploaded && isOurs(metadata?.pointsInfo?.[0]);
-        showBox(null);
+        seen.replaceChildren();
+        hits.remove();
         delete stage.dataset.opened;
       },
       after: (result, dataSet) => {
         if (isNew) open(projector.dataSet);
-        else if (dataSet) stage.dataset.opened = '';
+        if (dataSet && !isNew) {
+          box.remove();
+          stage.dataset.opened = '';
+        }
         isNew = false;
       },
     });
@@ -390,8 +394,8 @@
   function showBox(facts, run, tensor, dataSet) {
     hits.remove();
     seen.replaceChildren(...(facts ? whatIsSeen(facts, run, tensor, dataSet) : []));
-    if (facts || token) page.stage.append(box);
-    else box.remove();
+    if (facts) page.stage.append(box);
+    else box.remove(); // nothing can be said of it, nor asked
   }
 
   /** The question, what came back for it, and where the answer is. */
@@ -405,6 +409,9 @@
       element('div', { fontWeight: '700', maxHeight: '6em', overflowY: 'auto' }, `★ ${several}${question.text}`),
       element('div', {}, coloured(ORANGE, '●'), `${question.hits.length} retrieved, the number is the rank`),
       element('div', {}, ...answerLine(question)),
+      facts.asked?.over === 'run' && question.answers
+        ? element('div', QUIET, `as far as the first ${facts.text_length} characters of each chunk tell`)
+        : null,
       element('div', {}, ...rankLine(question, kind)),
       neighbourLine(question, kind),
       lastLine(facts, run, listOfHits(question, dataSet)),
@@ -537,7 +544,6 @@
       answer.style.display = '';
     });
     box.append(element('div', { borderTop: '1px solid #eee', marginTop: '4px' }, asking, status, earlier));
-    page.stage.append(box);
   }
 
   async function send(kind, what, fields) {

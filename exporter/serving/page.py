@@ -36,6 +36,7 @@ def told_of(run: Path) -> dict[str, Any] | None:
         return {
             "metric": facts["metric"],
             "focus": facts.get("focus", 0),
+            "text_length": facts.get("asked_with", {}).get("text_length"),
             "questions": [_question(found) for found in facts["questions"]],
             "asked": _asked(facts),
         }

@@ -27,7 +27,7 @@ from exporter.runs import folder
 from exporter.runs.metadata import FIXED_COLUMNS, LINES, MISSING_NUMBER, MISSING_TEXT, read_as_the_page_does, text_cell
 from exporter.runs.points import Points, arrange
 from exporter.runs.verify import ROWS_SHOWN, read_tensor
-from exporter.sources import NO_ACCESS, Rows, Source, open_source
+from exporter.sources import NO_ACCESS, Access, Rows, Source, open_source
 from exporter.workflows.collections import choose
 from exporter.workflows.export import check_model, joined, write_run
 from exporter.workflows.facts import Seen, facts_of
@@ -42,10 +42,12 @@ TEXT_LENGTH = 300
 class Allowed:
     """What whoever started the server has named; a manifest may come from anybody, so it may not name these.
 
-    `model`: also one that asks another host, or runs code. `source`: where the collection is.
+    `model`: also one that asks another host, or runs code. `source`: where the collection is; `access`: what a server
+    wants to know.
     """
 
     source: Any = None
+    access: Access = NO_ACCESS
     model: str | Encoder | None = None
     base_url: str | None = None
 
@@ -104,7 +106,7 @@ def find_ground(base: Base, allowed: Allowed) -> Ground:
         spec = allowed.source if allowed.source is not None else _found_beside(base.run)
         if spec is None:
             raise UsageError(f"where {facts['location']} is isn't known here (--source says it)")
-        source = open_source(spec, NO_ACCESS)
+        source = open_source(spec, allowed.access)
         return Ground(choose(source.collections(), facts["collection"], facts["database"], source.location), source)
     except ExporterError as error:
         return Ground(_recorded(base), None, str(error))
@@ -174,6 +176,10 @@ def ask(
         facts["warnings"].append(
             f"ranked over the {len(base.cells):,} chunks of the run {base.run.name}, not over its source: {ground.why}"
         )
+        if answer:
+            facts["warnings"].append(
+                f"answers were looked for in the first {base.text_length} characters of each chunk"
+            )
     return write_run(request, name, points, pictures, facts, progress, picture=False)
 
 

@@ -16,6 +16,7 @@ from exporter.errors import ExporterError, OutputError, UsageError
 from exporter.records import Progress
 from exporter.runs import folder, manifest, publish, tensors
 from exporter.scratch import scratch
+from exporter.sources import NO_ACCESS, Access
 
 if TYPE_CHECKING:
     from exporter.embedding.encoders import Encoder
@@ -38,11 +39,12 @@ class Asking:
         logdir: Path,
         *,
         source: Any = None,
+        access: Access = NO_ACCESS,
         model: str | Encoder | None = None,
         base_url: str | None = None,
     ) -> None:
         self._logdir = logdir.absolute()
-        self._allowed: dict[str, Any] = {"source": source, "model": model, "base_url": base_url}
+        self._allowed: dict[str, Any] = {"source": source, "access": access, "model": model, "base_url": base_url}
         self._stack = ExitStack()
         self._folder: Path | None = None
         self._why_not = ""

@@ -137,6 +137,8 @@ def draw_pictures(
     if laid is None:
         progress("laying out the map", 0, None)
         places, flat, made_by = _map(points.vectors, axes, projection, seed)
+        # As the file has them: a bookmark that rounds other digits would move points when a question is placed later.
+        places, flat = (each.astype(np.float32).astype(np.float64) for each in (places, flat))
         trusted: Callable[[Float64], float | None] = partial(trust.trustworthiness, points.vectors, seed=seed)
         laid = Laid(places, flat, made_by, trusted(places))
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.errors import UsageError
 from exporter.serving.hosts import is_loopback
 from exporter.serving.tensorboard import LOOPBACK, Server, silent, start
+from exporter.sources import NO_ACCESS, Access
 
 if TYPE_CHECKING:
     from exporter.embedding.encoders import Encoder
@@ -25,13 +26,14 @@ def serve(
     allow_hosts: Sequence[str] = (),
     ask: bool | None = None,
     source: Any = None,
+    access: Access = NO_ACCESS,
     model: str | Encoder | None = None,
     base_url: str | None = None,
     notice: Callable[[str], None] = silent,
 ) -> Server:
     """Start TensorBoard on a log directory; returns when the Projector is there. Options are those of `serving.start`.
 
-    `ask`: questions can be asked in the page, by `source` and `model` where these are given; None: when only this
+    `ask`: questions can be asked in the page, by `source` (and its `access`) and `model` where given; None: when only this
     machine reaches the server. Raises ServingError when there is no run to show, or TensorBoard does not come up, and
     UsageError for `ask` with `stock`.
     """
@@ -41,7 +43,7 @@ def serve(
     if ask or (ask is None and not stock and not bind_all and is_loopback(host)):
         from exporter.workflows.asking import Asking
 
-        asking = Asking(Path(logdir).expanduser(), source=source, model=model, base_url=base_url)
+        asking = Asking(Path(logdir).expanduser(), source=source, access=access, model=model, base_url=base_url)
     try:
         return start(
             logdir,

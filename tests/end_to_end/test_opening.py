@@ -289,7 +289,7 @@ def test_a_new_run_is_told(demo_logdir, tmp_path, projector):
         assert projector.frame.locator(NOTICE).count() == 0
         shutil.copytree(demo_logdir / "demo-missed", tmp_path / "two")
         (tmp_path / "two").rename(logdir / "two")
-        link = projector.frame.locator(f"{NOTICE} a")
+        link = projector.frame.locator(f"{NOTICE} a", has_text="open it")
         link.wait_for(timeout=20_000)
         assert projector.frame.locator(NOTICE).inner_text().startswith("New run: two")
         assert projector.state()["run"] == "one"

@@ -13,7 +13,6 @@ import queue
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from exporter.serving.hosts import WSGIApp
@@ -71,12 +70,13 @@ def _is_last(said: Mapping[str, Any]) -> bool:
     return "progress" not in said
 
 
-@dataclass(frozen=True)
 class Refusal(Exception):
     """A request that is not passed on: the HTTP status, and why, in words for the page."""
 
-    status: str
-    why: str
+    def __init__(self, status: str, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
 
 
 class Desk:

@@ -21,7 +21,7 @@ from exporter.errors import ExporterError, ModelError, OutputError, UsageError
 from exporter.layouts.placed import HOW, placed
 from exporter.records import Batch, Collection, Float32, Float64, MetadataValue, Progress, Question, Scores
 from exporter.retrieval.answers import match_any
-from exporter.retrieval.distance import distances
+from exporter.retrieval.distance import rough_distances
 from exporter.retrieval.scan import question_distance, scan
 from exporter.runs import folder
 from exporter.runs.metadata import FIXED_COLUMNS, LINES, MISSING_NUMBER, MISSING_TEXT, read_as_the_page_does, text_cell
@@ -36,6 +36,8 @@ from exporter.workflows.request import ExportRequest
 from exporter.workflows.run import Run, open_run
 
 TEXT_LENGTH = 300
+MORE_ANSWERS = 50
+"""How many chunks that hold the answer are shown beside those on the map: the nearest."""
 
 
 @dataclass(frozen=True)
@@ -229,9 +231,9 @@ def _rank(base: Base, ground: Ground, asked: Question, request: ExportRequest) -
 
 
 def _score_on_the_map(base: Base, asked: Question, request: ExportRequest, rows: Rows) -> Seen:
-    """All chunks are ranked; shown are those on the map, the top k, and as many that hold the answer as there is room.
+    """All chunks are ranked; shown are those on the map, the top k, and some that hold the answer.
 
-    Raises SourceError when none of the run's chunks is there: it is another collection.
+    Raises UsageError when none of the run's chunks is there: it is another collection.
     """
     ids: list[str] = []
 
@@ -249,7 +251,7 @@ def _score_on_the_map(base: Base, asked: Question, request: ExportRequest, rows:
     shown[scores.top(0, request.top_k)] = True
     room = max(ROWS_SHOWN - 1 - int(shown.sum()), 0)
     answers = np.flatnonzero(scores.answers[0] & ~shown & np.isfinite(scores.distances[0]))
-    shown[answers[np.argsort(scores.ranks[0][answers])][: min(room, request.max_points)]] = True
+    shown[answers[np.argsort(scores.ranks[0][answers])][: min(room, MORE_ANSWERS)]] = True
     positions = np.flatnonzero(shown).astype(np.int64)
     return Seen(scores, positions, joined(rows.take(positions)), rows.rule)
 
@@ -271,8 +273,10 @@ def _lay(base: Base, seen: Seen, points: Points) -> Laid | None:
     chunk_rows = np.flatnonzero(points.position >= 0)
     of_rows[chunk_rows] = row_of[np.searchsorted(seen.positions, points.position[chunk_rows])]
     places, flat = base.places[of_rows], base.flat[of_rows]
-    for row in np.flatnonzero(of_rows < 0).tolist():
-        away = distances(base.vectors, points.vectors[row], seen.scores.metric)
+    new = np.flatnonzero(of_rows < 0)
+    for row, away in zip(
+        new.tolist(), rough_distances(base.vectors, points.vectors[new], seen.scores.metric), strict=True
+    ):
         places[row], flat[row] = placed(away, base.places), placed(away, base.flat)
     layout = next(found for found in base.run.facts["layouts"] if found["name"] == MAP)
     made_by = layout["made_by"].partition("; ")[0]

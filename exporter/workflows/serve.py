@@ -33,9 +33,9 @@ def serve(
 ) -> Server:
     """Start TensorBoard on a log directory; returns when the Projector is there. Options are those of `serving.start`.
 
-    `ask`: questions can be asked in the page, by `source` (and its `access`) and `model` where given; None: when only this
-    machine reaches the server. Raises ServingError when there is no run to show, or TensorBoard does not come up, and
-    UsageError for `ask` with `stock`.
+    `ask`: questions can be asked in the page; None: when only this machine reaches the server. `source`, with its
+    `access`, and `model`: of what and by what, where a run does not say it. Raises ServingError when there is no run to
+    show, or TensorBoard does not come up, and UsageError for `ask` with `stock`.
     """
     if ask and stock:
         raise UsageError("the stock page asks nothing: leave out --ask or --stock")

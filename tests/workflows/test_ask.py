@@ -139,6 +139,19 @@ def test_ranked_over_the_collection(asking, project):
     assert np.isfinite(list(after.values())).all()
 
 
+def test_many_chunks_hold_the_answer(asking, project, monkeypatch):
+    """Where many chunks hold the answer, the nearest of them are shown beside those on the map; all are counted."""
+    monkeypatch.setattr("exporter.workflows.ask.MORE_ANSWERS", 5)
+    base = open_run(project / "logs/some")
+    asked = open_run(project / "logs" / ask(asking, "33?", "a long text", run="some"))
+    assert asked.facts["questions"][0]["chunks_with_answer"] == ROWS
+    assert len(base.points) <= len(asked.points) <= len(base.points) + 3 + 5
+    assert asked.facts["left_out_with_answer"] == ROWS + 1 - len(asked.points)
+    ranks = sorted(rank for row, rank in by_id(asked, "rank").items() if row not in set(base.points["id"]))
+    assert ranks[-1] < ROWS // 2
+    assert faults(asked.path) == []
+
+
 def test_of_a_run_that_was_asked(asking, project):
     """Asking of a run that was itself asked for asks of the run on whose map it is."""
     first = ask(asking, "21?", run="some")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -62,7 +63,7 @@ class Points:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    @property
+    @cached_property
     def questions(self) -> int:
         """How many questions there are."""
         return int(self.is_question.sum())

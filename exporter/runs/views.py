@@ -40,19 +40,28 @@ def bookmarks(views: Sequence[View], axes: Float64, dimension: int) -> bytes:
     """
     rows = len(axes)
     kept = views if rows * len(views) <= MOST_ENTRIES else views[:2]
-    return orjson.dumps([_state(view, axes, dimension) for view in kept])
+    entries: dict[int, list[dict[str, float]]] = {}  # many views have the same places, which take a while
+    for view in kept:
+        if id(view.places) not in entries:
+            entries[id(view.places)] = _entries(view.places, axes)
+    return orjson.dumps([_state(view, entries[id(view.places)], dimension) for view in kept])
 
 
-def _state(view: View, axes: Float64, dimension: int) -> dict[str, object]:
-    flat = view.places.shape[1] == 2
-    places = np.column_stack([view.places, np.zeros(len(view.places))]) if flat else view.places
-    numbers = np.round(np.column_stack([places, axes]), _DECIMALS).tolist()
+def _entries(places: Float64, axes: Float64) -> list[dict[str, float]]:
+    """One a row, with the page's names of coordinates."""
+    deep = np.column_stack([places, np.zeros(len(places))]) if places.shape[1] == 2 else places
+    numbers = np.round(np.column_stack([deep, axes]), _DECIMALS).tolist()
     keys = ("umap-0", "umap-1", "umap-2", "pca-0", "pca-1", "pca-2")
+    return [dict(zip(keys, row, strict=True)) for row in numbers]
+
+
+def _state(view: View, entries: list[dict[str, float]], dimension: int) -> dict[str, object]:
+    flat = view.places.shape[1] == 2
     return {
         "label": view.label,
         "selectedProjection": "umap",
-        "projections": [dict(zip(keys, row, strict=True)) for row in numbers],
-        "dataSetDimensions": [len(places), dimension],
+        "projections": entries,
+        "dataSetDimensions": [len(entries), dimension],
         "umapIs3d": not flat,
         "umapNeighbors": 15,
         "umapMinDist": 0.1,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,15 @@ class Base:
     def text_length(self) -> int:
         """At how many characters its cells were cut."""
         return int(self.run.facts.get("asked_with", {}).get("text_length", TEXT_LENGTH))
+
+    @cached_property
+    def _rows(self) -> Mapping[str, int]:
+        return {cell: row for row, cell in enumerate(self.cells)}
+
+    def row_of(self, chunk: str) -> int:
+        """Where a chunk is among its own; -1 when it is not. A cell seldom differs from the id that it shows."""
+        row = self._rows.get(chunk)
+        return self._rows.get(text_cell(chunk, self.text_length), -1) if row is None else row
 
 
 @dataclass(frozen=True)
@@ -243,8 +252,8 @@ def _score_on_the_map(base: Base, asked: Question, request: ExportRequest, rows:
             yield batch
 
     scores = _scan(noted(rows.batches(texts=bool(asked.answers))), asked, request)
-    on_the_map = set(base.cells)
-    shown = np.array([text_cell(chunk, base.text_length) in on_the_map for chunk in ids])
+    at = base.row_of
+    shown = np.array([at(chunk) >= 0 for chunk in ids])
     shown &= np.isfinite(scores.distances[0])
     if not shown.any():
         raise UsageError("it holds none of this run's chunks")
@@ -267,8 +276,7 @@ def _lay(base: Base, seen: Seen, points: Points) -> Laid | None:
     """The base's map: each of its chunks where it was; what is new, the question too, placed among them."""
     if base.places is None or base.flat is None:
         return None
-    at = {cell: row for row, cell in enumerate(base.cells)}
-    row_of = np.array([at.get(text_cell(chunk, base.text_length), -1) for chunk in seen.shown.ids], np.int64)
+    row_of = np.array([base.row_of(chunk) for chunk in seen.shown.ids], np.int64)
     of_rows = np.full(len(points), -1, np.int64)
     chunk_rows = np.flatnonzero(points.position >= 0)
     of_rows[chunk_rows] = row_of[np.searchsorted(seen.positions, points.position[chunk_rows])]

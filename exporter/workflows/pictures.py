@@ -198,10 +198,11 @@ def _dartboard(scene: _Scene, marks: Sequence[Glyph], sprites: bool) -> tuple[Te
     focus = scene.focus
     places = _around(scene, focus)
     drawn = marks if len(scene.questions) == 1 else _focused_glyphs(scene, focus)
+    flat = places[:, :2]
     views = [
-        _first(scene, places[:, :2], ""),
-        View(f"closer: the top {_k(scene)}", places[:, :2], zoom=2.2),
-        _ranked(scene, focus, places[:, :2]),
+        _first(scene, flat, ""),
+        View(f"closer: the top {_k(scene)}", flat, zoom=2.2),
+        _ranked(scene, focus, flat),
     ]
     for other in range(len(scene.questions)):
         if other != focus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,11 +70,13 @@ def progress_bars(show: bool) -> Iterator[Progress]:
 
 def print_run(run: Run) -> None:
     """What came back for each question, where the answer is, and how much is shown."""
-    for question in run.questions:
-        _print_answered(question)
-    for layout in run.facts["layouts"]:
-        if layout["name"] == "map":
-            click.echo(_trust(layout, min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])))
+    if run.evaluation is not None:
+        print_evaluation(run.evaluation)
+    else:
+        for question in run.questions:
+            _print_answered(question)
+    if run.facts["layouts"]:
+        click.echo(_trust(run))
     if all("page_neighbours" in question for question in run.facts["questions"]):  # not in runs of older versions
         click.echo(_listed(run))
     shown, left_out = run.facts["points"] - len(run.questions), run.facts["left_out"]
@@ -104,6 +106,34 @@ def print_collections(found: Sequence[Collection]) -> None:
     _console().print(table)
 
 
+def print_evaluation(found: Mapping[str, Any]) -> None:
+    """Metrics, verdicts, the hardest questions and findings, on stdout."""
+    from rich.table import Table
+
+    from exporter.cli import report
+
+    console = _console()
+    console.print(_text(report.title(found)), style="bold", highlight=False)
+    for heading, rows in report.sections(found):
+        table = Table(box=None, pad_edge=False)
+        for name, cells in zip(heading, zip(*rows, strict=True), strict=True):
+            numbers = all(cell.replace(",", "").isdecimal() for cell in cells)
+            table.add_column(name, overflow="fold", justify="right" if numbers else "left")
+        for row in rows:
+            table.add_row(*map(_text, row))
+        console.print()
+        console.print(table)
+    for finding in found["findings"]:
+        console.print(_text(f"- {report.told(finding)}"), highlight=False, soft_wrap=True)
+
+
+def print_markdown(found: Mapping[str, Any]) -> None:
+    """The same as Markdown."""
+    from exporter.cli.report import as_markdown
+
+    click.echo(as_markdown(found), nl=False)
+
+
 def model_name(collection: Collection) -> str | None:
     """The recorded model in a few words."""
     if collection.model is None:
@@ -124,31 +154,43 @@ def _print_answered(question: Answered) -> None:
     table.add_column("page", justify="right", no_wrap=True, max_width=8)
     table.add_column("answer", justify="center", no_wrap=True)
     table.add_column("text", no_wrap=True, ratio=1)
-    for hit in question.hits:
+    for hit in question.hits if question.returned is None else question.returned:
         page = "-" if hit.page is None else str(hit.page)
         source = (hit.source or "-").rstrip("/").rsplit("/", 1)[-1]
         tick = "✓" if hit.contains_answer else ""
         table.add_row(str(hit.rank), f"{hit.distance:.4f}", _text(source), _text(page), tick, _text(hit.text))
     console.print(table)
     console.print(_text(question.verdict), highlight=False, soft_wrap=True)
+    if question.lost is not None:
+        console.print(_text(question.lost), highlight=False, soft_wrap=True)
 
 
-def _trust(layout: dict[str, Any], k: int) -> str:
-    kept = ", ".join(str(figure) for figure in layout["kept_top_k"])
-    trust = layout["trustworthiness"]
+def _trust(run: Run) -> str:
+    """How much of the truth each layout keeps, in one line."""
+    from exporter.layouts.trust import told
+
+    k = min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])
+    layouts = {layout["name"]: layout for layout in run.facts["layouts"]}
+    kept = {name: told(layout["kept_top_k"]) for name, layout in layouts.items()}
+    trust = layouts["map"]["trustworthiness"]
     figure = "" if trust is None else f" (trustworthiness {trust:.2f}, 1 is perfect)"
-    return f"the map keeps {kept} of the top {k} near the question{figure}; the dartboard keeps all"
-
-
-SPHERIZED_FROM = 50
-"""Dimensions from which on the page centres and scales, as `layouts.trust` says."""
+    made_by = "map of principal axes" if layouts["map"]["made_by"] == "pca" else "map"
+    line = f"the {made_by} keeps {kept['map']} of the top {k} near the question{figure}, flat {kept['flat map']}"
+    if "around_question" in layouts:
+        focus = run.facts["focus"]
+        about = f" (q{focus + 1})" if len(run.questions) > 1 else ""
+        board = layouts["around_question"]["kept_top_k"][focus]
+        line += f"; the dartboard{about} keeps {'all' if board == k else board}"
+    return line
 
 
 def _listed(run: Run) -> str:
     """How far the page's own list of nearest points can be trusted, as stock TensorBoard opens it, and the cure."""
+    from exporter.layouts.trust import SPHERIZED_FROM, told
+
     k = min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])
     shares = [question["page_neighbours"] for question in run.facts["questions"]]
-    stock, ours = (", ".join(str(round(share[name] * k)) for share in shares) for name in ("stock", "ours"))
+    stock, ours = (told([round(share[name] * k) for share in shares]) for name in ("stock", "ours"))
     where = "on vectors, stock TensorBoard's list of nearest points"
     if all(share["stock"] == 1 for share in shares):
         return f"{where} begins with the top {k}"

@@ -48,8 +48,22 @@ class SentenceTransformerEncoder:
 
     def embed_query(self, text: str) -> Any:
         """(d,) float32."""
+        return self.embed_queries([text])[0]
+
+    def embed_queries(self, texts: list[str]) -> Any:
+        """(q, d) float32."""
         encode = self.model.encode_query if self.prompts else self.model.encode
-        return encode(text, normalize_embeddings=self.unit, show_progress_bar=False)
+        return encode(texts, normalize_embeddings=self.unit, show_progress_bar=False)
+
+    @property
+    def longest(self) -> int | None:
+        """How many tokens of a text are read; the rest is cut off."""
+        found: int | None = self.model.max_seq_length
+        return found
+
+    def tokens(self, texts: list[str]) -> list[int]:
+        """How many tokens each text has, with the model's own marks at its ends."""
+        return [len(one) for one in self.model.tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
 
 
 @dataclass(frozen=True)
@@ -64,9 +78,12 @@ class FunctionEncoder:
 
     def embed_query(self, text: str) -> Sequence[float]:
         """By the function's own `embed_query`, which takes and gives lists, where it has one."""
+        return self.embed_queries([text])[0]
+
+    def embed_queries(self, texts: list[str]) -> Sequence[Sequence[float]]:
+        """The vectors of several questions."""
         embed: Any = getattr(self.function, "embed_query", self.function)
-        vector: Sequence[float] = embed([text])[0]
-        return vector
+        return list(embed(texts))
 
 
 @dataclass(frozen=True)
@@ -87,6 +104,10 @@ class EndpointEncoder:
     def embed_query(self, text: str) -> Sequence[float]:
         """The same as for a document: the API does not tell them apart."""
         return self.embed_documents([text])[0]
+
+    def embed_queries(self, texts: list[str]) -> Sequence[Sequence[float]]:
+        """The same for several questions."""
+        return self.embed_documents(texts)
 
 
 def load_endpoint(name: str, base_url: str | None) -> tuple[EndpointEncoder, str]:

@@ -50,11 +50,24 @@ class Model:
 
     def embed_questions(self, texts: Sequence[str]) -> Float32:
         """(q, d) float32. Raises ModelError when the model fails."""
+        at_once = getattr(self.encoder, "embed_queries", None)
+        if at_once is not None:
+            return self._embed(lambda: at_once(list(texts)))
         return self._embed(lambda: [self.encoder.embed_query(text) for text in texts])
 
     def embed_chunks(self, texts: Sequence[str]) -> Float32:
         """(n, d) float32. Raises ModelError when the model fails."""
         return self._embed(lambda: self.encoder.embed_documents(list(texts)))
+
+    @property
+    def longest(self) -> int | None:
+        """How many tokens of a text it reads; None where that is not known."""
+        return getattr(self.encoder, "longest", None)
+
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has; only where `longest` is known."""
+        counted: list[int] = getattr(self.encoder, "tokens")(list(texts))  # noqa: B009 - an Encoder may lack it
+        return counted
 
     def _embed(self, encode: Callable[[], Any]) -> Float32:
         try:

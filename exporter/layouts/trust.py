@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from exporter.layouts.pca import exponent
 from exporter.records import Float32, Float64, Int64
 
 SAMPLE = 2_000
@@ -11,6 +14,8 @@ SAMPLE = 2_000
 _FEWEST = 5
 SPHERIZED_FROM = 50
 """Dimensions from which on the Projector centres and scales vectors, unless told otherwise (vz-projector.ts:67)."""
+_NAMED = 4
+"""So many questions' figures fit in a line."""
 
 
 def trustworthiness(vectors: Float32, places: Float64, seed: int) -> float | None:
@@ -25,8 +30,8 @@ def trustworthiness(vectors: Float32, places: Float64, seed: int) -> float | Non
 
     rows = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:SAMPLE])
     neighbours = min(10, (len(rows) - 1) // 2)
-    with np.errstate(all="ignore"):
-        return float(of_scikit_learn(vectors[rows], places[rows], n_neighbors=neighbours))
+    true, shown = (np.ldexp(some, -exponent(some)) for some in (vectors[rows], places[rows]))
+    return float(of_scikit_learn(true, shown, n_neighbors=neighbours))
 
 
 def kept_top_k(places: Float64, question: int, chunks: Int64, top: Int64) -> int:
@@ -53,24 +58,32 @@ def as_the_page_has_them(vectors: Float32) -> Float32:
     return np.asarray(centred / np.where(lengths > 0, lengths, 1)[:, None], np.float32)
 
 
-def page_distances(shown: Float32, question: int) -> Float64:
-    """(m,) by what its list "Nearest points in the original space" is sorted, when the row `question` is selected.
+def page_distances(shown: Float32, questions: Int64) -> Float64:
+    """(q, m) by what its list "Nearest points in the original space" is sorted, when a row of `questions` is selected.
 
     1 - cosine, of what `as_the_page_has_them` gave. Infinity where a vector has length 0: the page computes no number
     there, and may put such a row anywhere.
     """
     rows = shown.astype(np.float64)
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(rows[question])
-    cosines = np.divide(rows @ rows[question], lengths, out=np.full(len(rows), -np.inf), where=lengths > 0)
-    return np.asarray(1 - cosines)
+    of_rows = np.linalg.norm(rows, axis=1)
+    lengths = np.outer(of_rows[questions], of_rows)
+    dots = rows[questions] @ rows.T
+    return np.asarray(1 - np.divide(dots, lengths, out=np.full(lengths.shape, -np.inf), where=lengths > 0))
 
 
 def listed(distances: Float64, question: int, count: int) -> Int64:
     """The rows that such a list begins with: the nearest but the question itself."""
-    nearest = np.argsort(distances, kind="stable")
+    last = min(count, len(distances) - 1)
+    near = np.flatnonzero(distances <= np.partition(distances, last)[last])  # of many rows few are sorted
+    nearest = near[np.argsort(distances[near], kind="stable")]
     return np.asarray(nearest[nearest != question][:count])
 
 
 def share_listed(distances: Float64, question: int, top: Int64) -> float:
     """The share of a question's true top k, (k,) rows, that is among the first k of the list."""
     return len(set(listed(distances, question, len(top)).tolist()) & set(top.tolist())) / max(len(top), 1)
+
+
+def told(kept: Sequence[int]) -> str:
+    """The figures of `kept_top_k`, one a question, in a few words: of more than a handful their mean."""
+    return ", ".join(map(str, kept)) if len(kept) <= _NAMED else f"{np.mean(kept):.1f} on average"

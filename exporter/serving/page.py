@@ -40,7 +40,7 @@ def told_of(run: Path) -> dict[str, Any] | None:
             "questions": [_question(found) for found in facts["questions"]],
             "asked": _asked(facts),
         }
-    except (OutputError, KeyError, TypeError):
+    except (OutputError, LookupError, TypeError, AttributeError):
         return None
 
 

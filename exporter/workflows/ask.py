@@ -19,19 +19,38 @@ from exporter.embedding.check import ModelCheck
 from exporter.embedding.encoders import Encoder
 from exporter.errors import ExporterError, ModelError, OutputError, UsageError
 from exporter.layouts.placed import HOW, placed
-from exporter.records import Batch, Collection, Float32, Float64, MetadataValue, Progress, Question, Scores
-from exporter.retrieval.answers import match_any
+from exporter.records import (
+    Batch,
+    Collection,
+    Float32,
+    Float64,
+    Int64,
+    MetadataValue,
+    Progress,
+    Question,
+    Scores,
+    Space,
+)
+from exporter.retrieval.answers import FUZZY
 from exporter.retrieval.distance import rough_distances
 from exporter.retrieval.scan import question_distance, scan
 from exporter.runs import folder
-from exporter.runs.metadata import FIXED_COLUMNS, LINES, MISSING_NUMBER, MISSING_TEXT, read_as_the_page_does, text_cell
+from exporter.runs.metadata import (
+    FIXED_COLUMNS,
+    LINES,
+    MISSING_NUMBER,
+    MISSING_TEXT,
+    read_as_the_page_does,
+    table,
+    text_cell,
+)
 from exporter.runs.points import Points, arrange
 from exporter.runs.verify import ROWS_SHOWN, read_tensor
 from exporter.sources import NO_ACCESS, Access, Rows, Source, open_source
 from exporter.workflows.collections import choose
-from exporter.workflows.export import check_model, joined, write_run
+from exporter.workflows.export import check_model, write_run
 from exporter.workflows.facts import Seen, facts_of
-from exporter.workflows.pictures import MAP, Laid, draw_pictures
+from exporter.workflows.pictures import FLAT, MAP, Laid, draw_pictures
 from exporter.workflows.request import ExportRequest
 from exporter.workflows.run import Run, open_run
 
@@ -159,11 +178,10 @@ def ask(
     asked = Question(question, vectors[0], request.answers)
     progress("ranking", 0, None)
     seen, ground = _rank(base, ground, asked, request)
-    own = np.array([question_distance(asked.vector, seen.scores.metric)])
-    points = arrange(seen.shown, seen.positions, [asked], seen.scores, own, request.top_k)
+    tabulate = partial(table, columns=request.columns, text_length=request.text_length, lines=request.lines)
     progress("drawing", 0, None)
     pictures = draw_pictures(
-        points,
+        seen.points,
         [asked],
         seen.scores,
         top_k=request.top_k,
@@ -171,14 +189,15 @@ def ask(
         projection=request.projection,
         open_on=request.open_on,
         sprites=request.sprites,
+        tabulate=tabulate,
         progress=progress,
-        laid=_lay(base, seen, points),
+        laid=_lay(base, seen.points, seen.scores.metric),
     )
     location = base.run.facts["source"]["location"] if ground.source is None else ground.source.location
     check = _base_check(base)
     if check is None and ground.source is not None:
-        check = check_model(model, seen.shown, progress)
-    facts = facts_of(request, location, ground.collection, [asked], model, check, seen, points, pictures)
+        check = check_model(model, seen.points, progress)
+    facts = facts_of(request, location, ground.collection, [asked], model, check, seen, pictures)
     facts["source"]["from_logdir"] = base.run.facts["source"].get("from_logdir")
     facts["asked_with"] = base.run.facts.get("asked_with") or facts["asked_with"]
     facts["asked"] = {**tag, "over": "run" if ground.source is None else "source"}
@@ -191,7 +210,7 @@ def ask(
             facts["warnings"].append(
                 f"answers were looked for in the first {base.text_length} characters of each chunk"
             )
-    return write_run(request, name, points, pictures, facts, progress, picture=False)
+    return write_run(request, name, tabulate(seen.points), pictures, facts, progress, picture=False)
 
 
 def _request(base: Base, question: str, answer: str, logdir: Path, name: str) -> ExportRequest:
@@ -203,6 +222,8 @@ def _request(base: Base, question: str, answer: str, logdir: Path, name: str) ->
         questions=(question,),
         answers=(answer,) if answer else (),
         answer_match=facts["answer_match"],
+        ignore_accents=with_what.get("ignore_accents", False),
+        fuzzy_threshold=with_what.get("fuzzy_threshold", FUZZY),
         top_k=facts["top_k"],
         metric=facts["metric"],
         where=facts["source"]["where"],
@@ -236,7 +257,7 @@ def _rank(base: Base, ground: Ground, asked: Question, request: ExportRequest) -
             ground = Ground(_recorded(base), None, str(error))
     chunks = _chunks(base)
     scores = _scan([chunks], asked, request)
-    return Seen(scores, np.arange(len(chunks)), chunks, f"the run {base.run.name}"), ground
+    return _seen(scores, np.arange(len(chunks)), [chunks], f"the run {base.run.name}", asked, request), ground
 
 
 def _score_on_the_map(base: Base, asked: Question, request: ExportRequest, rows: Rows) -> Seen:
@@ -262,33 +283,37 @@ def _score_on_the_map(base: Base, asked: Question, request: ExportRequest, rows:
     answers = np.flatnonzero(scores.answers[0] & ~shown & np.isfinite(scores.distances[0]))
     shown[answers[np.argsort(scores.ranks[0][answers])][: min(room, MORE_ANSWERS)]] = True
     positions = np.flatnonzero(shown).astype(np.int64)
-    return Seen(scores, positions, joined(rows.take(positions)), rows.rule)
+    return _seen(scores, positions, rows.take(positions), rows.rule, asked, request)
+
+
+def _seen(
+    scores: Scores, positions: Int64, shown: Iterable[Batch], rule: str, asked: Question, request: ExportRequest
+) -> Seen:
+    own = np.array([question_distance(asked.vector, scores.metric)])
+    return Seen(scores, positions, arrange(shown, positions, [asked], scores, own, request.top_k), rule)
 
 
 def _scan(batches: Iterable[Batch], asked: Question, request: ExportRequest) -> Scores:
     metric = request.metric
     if metric == "auto":
         raise UsageError("the run doesn't say its metric: export it again")
-    return scan(batches, [asked], [match_any(request.answers, request.answer_match)], metric)
+    return scan(batches, [asked], request.matchers(), metric)
 
 
-def _lay(base: Base, seen: Seen, points: Points) -> Laid | None:
+def _lay(base: Base, points: Points, metric: Space) -> Laid | None:
     """The base's map: each of its chunks where it was; what is new, the question too, placed among them."""
     if base.places is None or base.flat is None:
         return None
-    row_of = np.array([base.row_of(chunk) for chunk in seen.shown.ids], np.int64)
-    of_rows = np.full(len(points), -1, np.int64)
-    chunk_rows = np.flatnonzero(points.position >= 0)
-    of_rows[chunk_rows] = row_of[np.searchsorted(seen.positions, points.position[chunk_rows])]
+    chunk_ids = zip(points.ids, points.is_question.tolist(), strict=True)
+    of_rows = np.array([-1 if is_question else base.row_of(chunk) for chunk, is_question in chunk_ids])
     places, flat = base.places[of_rows], base.flat[of_rows]
     new = np.flatnonzero(of_rows < 0)
-    for row, away in zip(
-        new.tolist(), rough_distances(base.vectors, points.vectors[new], seen.scores.metric), strict=True
-    ):
+    for row, away in zip(new.tolist(), rough_distances(base.vectors, points.vectors[new], metric), strict=True):
         places[row], flat[row] = placed(away, base.places), placed(away, base.flat)
-    layout = next(found for found in base.run.facts["layouts"] if found["name"] == MAP)
-    made_by = layout["made_by"].partition("; ")[0]
-    return Laid(places, flat, f"{made_by}; the question {HOW}", layout["trustworthiness"])
+    layouts = {layout["name"]: layout for layout in base.run.facts["layouts"]}
+    made_by = layouts[MAP]["made_by"].partition("; ")[0]
+    trusted = layouts[MAP]["trustworthiness"], layouts.get(FLAT, {}).get("trustworthiness")
+    return Laid(places, flat, f"{made_by}; the question {HOW}", trusted)
 
 
 def _found_beside(run: Run) -> Path | None:
@@ -347,7 +372,9 @@ def _values(cells: Sequence[str]) -> list[MetadataValue | None]:
 
 def _table(run: Run) -> tuple[list[str], list[list[str]]]:
     try:
-        return read_as_the_page_does((run.path / folder.METADATA).read_text(encoding="utf-8"))
+        with (run.path / folder.METADATA).open(encoding="utf-8") as file:
+            names, rows = read_as_the_page_does(file)
+            return names, list(rows)
     except (OSError, ValueError) as error:
         raise OutputError(f"{run.path / folder.METADATA} can't be read ({error}): export the run again") from error
 

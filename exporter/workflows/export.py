@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,23 +14,41 @@ import numpy as np
 from exporter.embedding import models
 from exporter.embedding.check import ModelCheck, compare
 from exporter.errors import ModelError, OutputError, QueryError, UsageError
-from exporter.records import Batch, Collection, Notice, Progress, Question, Space, no_notice, no_progress
-from exporter.retrieval.answers import Matcher, match_any
+from exporter.records import (
+    Batch,
+    Collection,
+    Int64,
+    ManyScores,
+    Notice,
+    Progress,
+    Question,
+    Scores,
+    Space,
+    no_notice,
+    no_progress,
+)
+from exporter.retrieval.answers import Matcher
 from exporter.retrieval.sample import sample
-from exporter.retrieval.scan import question_distance, scan
+from exporter.retrieval.scan import question_distance, scan, survey
 from exporter.runs import folder, publish
-from exporter.runs.metadata import table
+from exporter.runs.metadata import Table, table
 from exporter.runs.points import Points, arrange
+from exporter.runs.questions import questions_table
 from exporter.runs.readme import readme
 from exporter.runs.verify import structural_faults
+from exporter.runs.views import MOST_ENTRIES
 from exporter.sharing.picture import draw_run, panels, save
 from exporter.sources import Rows, open_source, where
+from exporter.workflows.assess import Assessment, Setting, assess
 from exporter.workflows.collections import choose
 from exporter.workflows.facts import Seen, facts_of
-from exporter.workflows.pictures import Pictures, draw_pictures
-from exporter.workflows.request import ExportRequest, default_name, read_vectors
+from exporter.workflows.pictures import OTHER_VIEWS, Pictures, draw_pictures
+from exporter.workflows.question_set import embed_set, load_set
+from exporter.workflows.request import ExportRequest, default_name, read_vectors, retrieved_ids
 from exporter.workflows.run import Run, open_run
 
+HARDEST = 20
+"""Questions of a set that have bookmarks of their own, at most."""
 CHECKED = 16
 """How many stored chunks are embedded again to see whether the model is the collection's."""
 
@@ -50,31 +69,48 @@ def export(
     for name in ("logdir", "question_vector"):
         if options.get(name) is not None:
             options[name] = Path(options[name])
+    if options.get("retrieved") is not None:
+        options["retrieved"] = retrieved_ids(options["retrieved"])
     request = ExportRequest(source=source, questions=_several(question), answers=_several(answer), **options)
     return write_export(request, progress, notice)
 
 
 def write_export(request: ExportRequest, progress: Progress = no_progress, notice: Notice = no_notice) -> Run:
     """Carry out a request. `notice` is told, beforehand, what leaves this machine."""
-    matchers = [match_any(request.answers_to(i), request.answer_match) for i in range(max(1, len(request.questions)))]
+    return export_and_assess(request, progress, notice)[0]
+
+
+def export_and_assess(
+    request: ExportRequest, progress: Progress = no_progress, notice: Notice = no_notice
+) -> tuple[Run, Assessment | None]:
+    """The run, and of a question set what `evaluate` says of it."""
+    asked = None if request.question_set is None else load_set(request.question_set, request.qrels)
+    matchers = request.matchers() if asked is None else request.matchers_of(asked)
     where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
     source = open_source(request.source, request.access)
     collection = choose(source.collections(), request.collection, request.access.database, source.location)
-    name = request.run or default_name(collection.name, request.questions)
+    name = request.run or default_name(collection.name, request.questions if asked is None else [request.set_name])
     publish.check_target(request.logdir, name, overwrite=request.overwrite)
-    questions, model = _embed_questions(request, collection, progress, notice)
     metric: Space = collection.space if request.metric == "auto" else request.metric
-    seen = source.read(
-        collection,
-        partial(_score_and_select, request, questions, matchers, metric, progress),
-        where=request.where,
-        where_document=request.where_document,
-    )
-    check = None if model is None else check_model(model, seen.shown, progress)
+    found: Assessment | None = None
+    if asked is None:
+        questions, model = _embed_questions(request, collection, progress, notice)
+        select = partial(_score_and_select, request, questions, matchers, metric, progress)
+    else:
+        vectors, model = embed_set(
+            asked, collection, request.model, request.base_url, request.question_vector, progress, notice
+        )
+        questions = [Question(one.text, vectors[i], one.answers) for i, one in enumerate(asked.questions)]
+        filters = (request.where, request.where_document)
+        setting = Setting(source, collection, metric, model, request.top_k, *filters, request.index)
+        found = assess(asked, matchers, vectors, setting, progress)
+        select = partial(_survey_and_select, request, questions, found, metric, progress)
+    seen = source.read(collection, select, where=request.where, where_document=request.where_document)
+    points = seen.points
+    check = found.check if found is not None else None if model is None else check_model(model, points, progress)
     if check is not None and check.warning and request.strict_model:
         raise ModelError(f"{check.warning}; name the right one by --model")
-    own = np.array([question_distance(question.vector, metric) for question in questions])
-    points = arrange(seen.shown, seen.positions, questions, seen.scores, own, request.top_k)
+    tabulate = partial(table, columns=request.columns, text_length=request.text_length, lines=request.lines)
     pictures = draw_pictures(
         points,
         questions,
@@ -84,10 +120,11 @@ def write_export(request: ExportRequest, progress: Progress = no_progress, notic
         projection=request.projection,
         open_on=request.open_on,
         sprites=request.sprites,
+        tabulate=tabulate,
         progress=progress,
     )
-    facts = facts_of(request, source.location, collection, questions, model, check, seen, points, pictures)
-    return write_run(request, name, points, pictures, facts, progress)
+    facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures, found)
+    return write_run(request, name, tabulate(points), pictures, facts, progress), found
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -118,17 +155,81 @@ def _embed_questions(
 def _score_and_select(
     request: ExportRequest,
     questions: Sequence[Question],
-    matchers: Sequence[Matcher],
+    matchers: Sequence[Matcher | None],
     metric: Space,
     progress: Progress,
     rows: Rows,
 ) -> Seen:
     if rows.count == 0:
         raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
-    counted = _counted(rows.batches(texts=any(question.answers for question in questions)), rows.count, progress)
-    scores = scan(counted, questions, matchers, metric)
+    places = dict.fromkeys(one for ids in request.retrieved for one in ids)
+    batches = rows.batches(texts=any(question.answers for question in questions))
+    scores = scan(_counted(_found(batches, places), rows.count, progress), questions, matchers, metric)
+    scores = replace(scores, returned=_returned(request.retrieved, places, scores))
+    unknown = [one for one, place in places.items() if place is None]
+    return _select(request, questions, scores, rows, unknown)
+
+
+def _survey_and_select(
+    request: ExportRequest,
+    questions: Sequence[Question],
+    found: Assessment,
+    metric: Space,
+    progress: Progress,
+    rows: Rows,
+) -> Seen:
+    """The same for a set. Pictures of their own have the hardest questions only, so many that their bookmarks fit."""
+    shown = min(request.max_points, rows.count + len(questions))
+    room = MOST_ENTRIES // shown - OTHER_VIEWS
+    scores = survey(
+        lambda: _counted(rows.batches(), rows.count, progress),
+        rows.count,
+        questions,
+        found.right(),
+        metric,
+        top_k=request.top_k,
+        drawn=found.hardest(max(1, min(HARDEST, room))),
+    )
+    return _select(request, questions, scores, rows)
+
+
+def _select(
+    request: ExportRequest,
+    questions: Sequence[Question],
+    scores: Scores | ManyScores,
+    rows: Rows,
+    unknown: Sequence[str] = (),
+) -> Seen:
     positions = sample(scores, top_k=request.top_k, max_points=request.max_points, seed=request.seed)
-    return Seen(scores, positions, joined(rows.take(positions)), rows.rule)
+    own = np.array([question_distance(question.vector, scores.metric) for question in questions])
+    points = arrange(rows.take(positions), positions, questions, scores, own, request.top_k)
+    return Seen(scores, positions, points, rows.rule, unknown)
+
+
+def _found(batches: Iterable[Batch], places: dict[str, int | None]) -> Iterator[Batch]:
+    """The batches; the positions of some ids are noted on the way."""
+    done = 0
+    for batch in batches:
+        for one in places.keys() & batch.ids if places else ():
+            places[one] = done + batch.ids.index(one)
+        done += len(batch)
+        yield batch
+
+
+def _returned(
+    retrieved: Sequence[Sequence[str]], places: Mapping[str, int | None], scores: Scores
+) -> tuple[Int64, ...]:
+    """The positions of what the application returned for each question; ids that nothing is known of are left out."""
+    returned = []
+    for ids in retrieved:
+        known = [place for place in map(places.__getitem__, ids) if place is not None]
+        found = np.array([place for place in known if np.isfinite(scores.distances[0, place])], np.int64)
+        if not len(found):
+            raise UsageError(
+                f"none of the {len(ids)} ids of --retrieved is a chunk that was read: the first is {ids[0]!r}"
+            )
+        returned.append(found)
+    return tuple(returned)
 
 
 def _counted(batches: Iterable[Batch], total: int, progress: Progress) -> Iterable[Batch]:
@@ -139,31 +240,21 @@ def _counted(batches: Iterable[Batch], total: int, progress: Progress) -> Iterab
         progress("reading", done, total)
 
 
-def joined(batches: Iterable[Batch]) -> Batch:
-    """Some batches, at least one, as one."""
-    every = list(batches)
-    return Batch(
-        ids=[chunk for batch in every for chunk in batch.ids],
-        vectors=np.concatenate([batch.vectors for batch in every]),
-        texts=[text for batch in every for text in batch.texts],
-        metadatas=[metadata for batch in every for metadata in batch.metadatas],
-    )
-
-
-def check_model(model: models.Model, shown: Batch, progress: Progress) -> ModelCheck | None:
+def check_model(model: models.Model, points: Points, progress: Progress) -> ModelCheck | None:
     """Embed some of the stored texts again, evenly spread; None when no chunk has a text."""
-    with_text = [row for row, text in enumerate(shown.texts) if text and text.strip()]
+    chunks = np.flatnonzero(~points.is_question).tolist()
+    with_text = [row for row in chunks if (points.texts[row] or "").strip()]
     if not with_text:
         return None
     rows = [with_text[i] for i in np.linspace(0, len(with_text) - 1, min(CHECKED, len(with_text))).astype(int)]
     progress("checking the model", 0, None)
-    return compare(shown.vectors[rows], model.embed_chunks([str(shown.texts[row]) for row in rows]))
+    return compare(points.vectors[rows], model.embed_chunks([str(points.texts[row]) for row in rows]))
 
 
 def write_run(
     request: ExportRequest,
     name: str,
-    points: Points,
+    rows: Table,
     pictures: Pictures,
     facts: dict[str, Any],
     progress: Progress,
@@ -172,13 +263,16 @@ def write_run(
 ) -> Run:
     """Write and publish a run; `picture`: with picture.png, where there is a map. Raises OutputError."""
     progress("writing", 0, None)
-    extras = {"README.txt": readme(facts).encode("utf-8", "replace")}
+    about = readme(facts, sprites=request.sprites, lines=request.lines)
+    extras = {"README.txt": about.encode("utf-8", "replace")}
     if picture and pictures.flat is not None:
-        extras["picture.png"] = save(draw_run(facts, panels(**pictures.halves)), "png")
+        halves = panels(pictures.around, pictures.flat, pictures.glyphs, pictures.layouts)
+        extras["picture.png"] = save(draw_run(facts, halves), "png")
+    if "evaluation" in facts:
+        extras["questions.tsv"] = b"".join(questions_table(facts["questions"]).to_tsv())
     contents = folder.Contents(
-        vectors=points.vectors,
         tensors=pictures.tensors,
-        table=table(points, columns=request.columns, text_length=request.text_length, lines=request.lines),
+        table=rows,
         facts=facts,
         flat=None if pictures.flat is None else pictures.flat.astype(np.float32),
         extras=extras,

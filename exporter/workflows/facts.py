@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,10 +16,11 @@ import numpy as np
 
 from exporter.embedding.check import ModelCheck
 from exporter.embedding.models import Model
-from exporter.records import Batch, Collection, Int64, Question, Scores
+from exporter.records import Collection, Int64, ManyScores, Question, Scores
 from exporter.runs.points import CHUNK, Points
 from exporter.runs.sprites import Glyph
-from exporter.workflows.pictures import DARTBOARD, MAP, Pictures
+from exporter.workflows.assess import Assessment
+from exporter.workflows.pictures import Pictures
 from exporter.workflows.request import ExportRequest
 
 DISTANCES = {
@@ -31,12 +32,14 @@ DISTANCES = {
 
 @dataclass(frozen=True)
 class Seen:
-    """What one reading of the collection gave: scores of all of it, and the chunks that are shown."""
+    """What one reading of the collection gave: scores of all of it, and the rows that are shown."""
 
-    scores: Scores
+    scores: Scores | ManyScores
     positions: Int64
-    shown: Batch
+    points: Points
     rule: str
+    unknown: Sequence[str] = ()
+    """Ids that an application returned, and the collection has not."""
 
 
 def facts_of(
@@ -47,13 +50,20 @@ def facts_of(
     model: Model | None,
     check: ModelCheck | None,
     seen: Seen,
-    points: Points,
     pictures: Pictures,
+    found: Assessment | None = None,
 ) -> dict[str, Any]:
     """What the manifest says; the keys of `Run.to_json` among them."""
-    scores = seen.scores
+    scores, points = seen.scores, seen.points
+    row_of = {position: row for row, position in enumerate(points.position.tolist()) if position >= 0}
     hidden = np.ones(scores.rows, bool)
     hidden[seen.positions] = False
+    answered = [_answered(i, question, seen, row_of, request) for i, question in enumerate(questions)]
+    evaluated: dict[str, Any] = {}
+    if found is not None:
+        whole = found.to_json()
+        answered = [{**one, **_judged(judged)} for one, judged in zip(answered, whole.pop("per_question"), strict=True)]
+        evaluated = {"evaluation": {"set": request.set_name, **whole}}
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": {"chroma-projector": version("chroma-projector"), "python": platform.python_version()},
@@ -89,16 +99,16 @@ def facts_of(
         "left_out": int(hidden.sum()),
         "left_out_with_answer": int((hidden & scores.holds_answer).sum()),
         "questions": [
-            {
-                **_answered(i, question, seen, points, request),
-                "page_neighbours": pictures.page_neighbours[i],
-            }
-            for i, question in enumerate(questions)
+            {**one, "page_neighbours": share} for one, share in zip(answered, pictures.page_neighbours, strict=True)
         ],
+        **evaluated,
         "layouts": list(pictures.layouts),
         "focus": pictures.focus,
-        "drawn": {DARTBOARD: _drawn(pictures.around_glyphs), MAP: _drawn(pictures.map_glyphs)},
-        "warnings": _warnings(collection, check, seen, model),
+        "drawn": _drawn(pictures.glyphs),
+        "warnings": [
+            *_warnings(request, collection, check, seen, model, pictures),
+            *(found.warnings if found is not None else ()),
+        ],
     }
 
 
@@ -108,6 +118,8 @@ def asked_with(request: ExportRequest) -> dict[str, Any]:
     return {
         "model": request.model if isinstance(request.model, str) else None,
         "base_url": urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) or None,
+        "ignore_accents": request.ignore_accents,
+        "fuzzy_threshold": request.fuzzy_threshold,
         "columns": None if request.columns is None else list(request.columns),
         "text_length": request.text_length,
         "sprites": request.sprites,
@@ -133,32 +145,51 @@ def _drawn(glyphs: Sequence[Glyph]) -> list[list[Any]]:
     return [[row, *glyph] for row, glyph in enumerate(glyphs) if glyph.role != CHUNK]
 
 
-def _answered(index: int, question: Question, seen: Seen, points: Points, request: ExportRequest) -> dict[str, Any]:
-    row_of = {position: row for row, position in enumerate(points.position.tolist()) if position >= 0}
-    hits = []
-    for rank, position in enumerate(seen.scores.top(index, request.top_k).tolist(), start=1):
-        row = row_of[position]
-        hits.append(
+def _answered(
+    index: int, question: Question, seen: Seen, row_of: Mapping[int, int], request: ExportRequest
+) -> dict[str, Any]:
+    scores, points = seen.scores, seen.points
+
+    def hits_at(positions: Int64) -> list[dict[str, Any]]:
+        ranked = scores.seen(index, positions)
+        rows = [row_of[position] for position in positions.tolist()]
+        return [
             {
                 "rank": rank,
                 "id": points.ids[row],
-                "distance": float(seen.scores.distances[index, position]),
+                "distance": distance,
                 "source": points.source(row),
                 "page": points.page(row),
-                "contains_answer": bool(seen.scores.answers[index, position]),
+                "contains_answer": holds,
                 "text": " ".join((points.texts[row] or "").split())[: request.text_length],
             }
-        )
-    first = seen.scores.first_answer_rank(index)
-    holding = int(seen.scores.answers[index].sum())
+            for row, rank, distance, holds in zip(
+                rows, ranked.ranks.tolist(), ranked.distances.tolist(), ranked.answers.tolist(), strict=True
+            )
+        ]
+
+    hits = hits_at(scores.top(index, request.top_k))
+    returned: dict[str, Any] = {}
+    if scores.returned:
+        found = hits_at(scores.returned[index])
+        returned = {"returned": found, "lost": lost_hits(hits, found)}
+    first = scores.first_answer_rank(index)
+    holding = scores.holding(index)
     return {
         "text": question.text,
         "answers": list(question.answers),
         "chunks_with_answer": holding,
         "first_answer_rank": first,
-        "verdict": verdict(bool(question.answers), first, holding, seen.scores.rows, request.top_k),
+        "verdict": verdict(bool(question.answers), first, holding, scores.rows, request.top_k),
         "hits": hits,
+        **returned,
     }
+
+
+def _judged(one: Mapping[str, Any]) -> dict[str, Any]:
+    """What an evaluation adds to a question, under the names of `per_question` but for the verdict, which is a line."""
+    kept = {key: one[key] for key in ("id", "evidence", "repair", "first_rank", "right_chunks", "metrics")}
+    return {**kept, "kind": one["verdict"], "verdict": f"{one['verdict'].replace('_', ' ')}: {one['evidence']}"}
 
 
 def verdict(asked: bool, first: int | None, holding: int, rows: int, top_k: int) -> str:
@@ -171,7 +202,24 @@ def verdict(asked: bool, first: int | None, holding: int, rows: int, top_k: int)
     return f"first chunk with the answer: rank {first:,} of {rows:,}{missed} ({holding:,} hold it)"
 
 
-def _warnings(collection: Collection, check: ModelCheck | None, seen: Seen, model: Model | None) -> list[str]:
+def lost_hits(hits: Sequence[Mapping[str, Any]], returned: Sequence[Mapping[str, Any]]) -> str:
+    """In one line: which of the true top k an application did not return."""
+    there = {hit["id"] for hit in returned}
+    lost = [f"#{hit['rank']} {hit['id']}" for hit in hits if hit["id"] not in there]
+    found = (
+        f"the application returned {len(returned):,}, {len(hits) - len(lost)} of the true top {len(hits)} among them"
+    )
+    return f"{found}; it lost {', '.join(lost)}" if lost else found
+
+
+def _warnings(
+    request: ExportRequest,
+    collection: Collection,
+    check: ModelCheck | None,
+    seen: Seen,
+    model: Model | None,
+    pictures: Pictures,
+) -> list[str]:
     scores, found = seen.scores, []
     if check is not None and check.warning:
         found.append(check.warning)
@@ -189,7 +237,13 @@ def _warnings(collection: Collection, check: ModelCheck | None, seen: Seen, mode
     if scores.lost:
         names = ", ".join(scores.lost_ids) + (", ..." if scores.lost > len(scores.lost_ids) else "")
         found.append(f"{scores.lost:,} chunks have no vector in the index or the log, and are left out: {names}")
-    if seen.shown.vectors.shape[1] < 3:
+    if pictures.layouts and pictures.layouts[-1]["made_by"] == "pca" and request.projection != "pca":
+        found.append(f"{len(seen.points)} points are too few for UMAP: the map shows their principal axes")
+    if seen.unknown:
+        found.append(
+            f"{len(seen.unknown)} ids of --retrieved are not among the chunks read: {', '.join(seen.unknown[:5])}"
+        )
+    if seen.points.vectors.shape[1] < 3:
         found.append(
             "vectors of fewer than three dimensions are padded with zeros, or the Projector would show nothing"
         )

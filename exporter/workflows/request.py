@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,12 +15,14 @@ import numpy as np
 
 from exporter.embedding.encoders import Encoder
 from exporter.errors import UsageError
-from exporter.records import Float32, Space
-from exporter.retrieval.answers import MATCHES
+from exporter.evaluation.question_sets import QuestionSet
+from exporter.records import Answer, Float32, Space
+from exporter.retrieval.answers import FUZZY, MATCHES, Matcher, match_any
 from exporter.retrieval.distance import METRICS
 from exporter.runs.folder import TensorFormat
 from exporter.runs.verify import ROWS_SHOWN
 from exporter.sources import NO_ACCESS, Access, Filter
+from exporter.workflows.assess import matchers_of
 from exporter.workflows.pictures import OpenOn, Projection
 
 _LONGEST_NAME = 120
@@ -32,15 +34,24 @@ class ExportRequest:
 
     `source`: a Chroma directory, a server's address, a chromadb `Collection` or a LangChain `Chroma`. `access`: what a
     server wants to know. `model`: as `embedding.load_model` takes it. `columns`:
-    the collection's own metadata keys to show, None for all. Raises UsageError where the options don't fit together.
+    the collection's own metadata keys to show, None for all. `retrieved`: the ids that an application returned, in its
+    order, for each question. `question_set`: a file, or Python's own objects with the names that a .jsonl has; `qrels`
+    its judgements; `index`: ask Chroma's own index what it loses of the set. Raises UsageError where the
+    options don't fit together.
     """
 
     source: Any
     questions: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    question_set: Any = None
+    qrels: str | Path | None = None
+    index: bool = True
     collection: str | None = None
     access: Access = NO_ACCESS
     answer_match: str = "normalized"
+    all_answers: bool = False
+    ignore_accents: bool = False
+    fuzzy_threshold: float = FUZZY
     top_k: int = 10
     metric: Space | Literal["auto"] = "auto"
     where: Filter | None = None
@@ -48,6 +59,7 @@ class ExportRequest:
     model: str | Encoder = "auto"
     base_url: str | None = None
     strict_model: bool = False
+    retrieved: tuple[tuple[str, ...], ...] = ()
     question_vector: Path | None = None
     max_points: int = 20_000
     seed: int = 0
@@ -64,7 +76,14 @@ class ExportRequest:
     text_length: int = 300
 
     def __post_init__(self) -> None:
-        if not self.questions and self.question_vector is None:
+        if self.question_set is not None and (self.questions or self.answers or self.retrieved):
+            raise UsageError(
+                "a question set brings its questions and answers with it: give --questions alone, without --question, "
+                "--answer and --retrieved"
+            )
+        if self.question_set is None and self.qrels is not None:
+            raise UsageError("--qrels judges the questions of a set: give that by --questions")
+        if not self.questions and self.question_set is None and self.question_vector is None:
             raise UsageError('nothing is asked: give a question, as in --question "How do I ...?"')
         if any(not question.strip() for question in self.questions):
             raise UsageError("a question is blank: give its words by --question")
@@ -72,14 +91,22 @@ class ExportRequest:
             raise UsageError(
                 f"{len(self.answers)} answers for {len(self.questions)} questions: give one for all, or one for each"
             )
+        if self.retrieved and len(self.retrieved) != max(1, len(self.questions)):
+            raise UsageError(
+                f"--retrieved holds {len(self.retrieved)} lists of ids for {len(self.questions)} questions: one each"
+            )
         if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):
             raise UsageError(f"unknown answer match {self.answer_match!r} or metric {self.metric!r}")
+        if not 0 < self.fuzzy_threshold <= 100:
+            raise UsageError(f"--fuzzy-threshold {self.fuzzy_threshold:g}: it is above 0, and 100 at most")
         if self.top_k < 1 or self.max_points < 2 or self.text_length < 0:
             raise UsageError("--top-k must be at least 1, --max-points 2, --text-length 0")
         if self.max_points > ROWS_SHOWN:
             raise UsageError(f"--max-points {self.max_points}: the Projector loads {ROWS_SHOWN:,} rows at most")
         if self.run is not None:
             checked_name(self.run)
+        if self.projection == "none" and self.open_on == "map":
+            raise UsageError("--open-on map needs a map: leave --projection none away")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: a seed is 0 or more")
         if isinstance(self.columns, str):
@@ -90,10 +117,33 @@ class ExportRequest:
         if any(not text.isprintable() and "\ud800" <= max(text) <= "\udfff" for text in self.questions + self.answers):
             raise UsageError("a question or an answer is not valid UTF-8: type it again")
 
-    def answers_to(self, question: int) -> tuple[str, ...]:
-        """One question: any of the answers. Several: each its own, or one answer for all."""
+    def answers_to(self, question: int) -> tuple[Answer, ...]:
+        """One question: any of the answers, or all of them. Several: each its own, or one answer for all."""
         paired = len(self.questions) > 1 and len(self.answers) > 1
+        if self.all_answers and not paired and len(self.answers) > 1:
+            return (self.answers,)
         return (self.answers[question],) if paired else self.answers
+
+    @property
+    def set_name(self) -> str:
+        """What a run of the set is named after."""
+        return Path(self.question_set).stem if isinstance(self.question_set, (str, Path)) else "questions"
+
+    def matchers_of(self, asked: QuestionSet) -> list[Matcher | None]:
+        """What finds the answers to each question of a set; None where ids decide."""
+        return matchers_of(asked, self.answer_match, not self.ignore_accents, self.fuzzy_threshold)
+
+    def matchers(self) -> list[Matcher | None]:
+        """What finds the answers to each question; one at least."""
+        return [
+            match_any(
+                self.answers_to(question),
+                self.answer_match,
+                accents=not self.ignore_accents,
+                threshold=self.fuzzy_threshold,
+            )
+            for question in range(max(1, len(self.questions)))
+        ]
 
 
 def checked_name(run: str) -> str:
@@ -118,6 +168,38 @@ def default_name(collection: str, questions: Sequence[str]) -> str:
     if lost or len(slug) > 60:
         slug = f"{slug[:53].rstrip('-.')}-{hashlib.sha256(whole.encode('utf-8', 'replace')).hexdigest()[:6]}"
     return slug.lstrip("-")
+
+
+def read_retrieved(text: str) -> tuple[tuple[str, ...], ...]:
+    """`retrieved_ids` of a file: ids one a line, or JSON. Raises UsageError."""
+    try:
+        found = json.loads(text) if text.lstrip().startswith("[") else [line.strip() for line in text.splitlines()]
+    except ValueError as error:
+        raise UsageError(f"--retrieved begins like JSON and is none: {error}") from None
+    return retrieved_ids(found)
+
+
+def retrieved_ids(found: Sequence[Any]) -> tuple[tuple[str, ...], ...]:
+    """What an application returned: a list of ids, or of such lists, one a question.
+
+    What has an `id`, as a LangChain `Document`, stands for it. Each id once, in order; blank ones aside. Raises
+    UsageError for anything else.
+    """
+    lists = found if found and all(isinstance(one, list | tuple) for one in found) else [found]
+    return tuple(_ids(one) for one in lists)
+
+
+def _ids(found: Sequence[Any]) -> tuple[str, ...]:
+    ids: dict[str, None] = {}
+    for one in found:
+        name = one.get("id") if isinstance(one, Mapping) else getattr(one, "id", one)
+        if not isinstance(name, str):
+            raise UsageError(f"--retrieved holds {one!r} where an id should be: give texts, or what has an id")
+        ids[name] = None
+    ids.pop("", None)
+    if not ids:
+        raise UsageError("--retrieved holds no ids: give those that your application returned, one a line")
+    return tuple(ids)
 
 
 def read_vectors(path: Path) -> Float32:

@@ -21,6 +21,10 @@ LONGEST = 8_000
 """Characters of a question, or of an answer."""
 TOKEN_HEADER = "X-Asking-Token"  # noqa: S105 - the header's name
 _LONGEST_BODY = 100_000  # bytes; each of 16,000 characters takes six at most, as JSON escapes it
+_PIECE = 200
+"""Characters in a line to the parent: with what is around them less than the 512 bytes that every pipe takes at once,
+so that neither another question nor TensorBoard's chatter can get between.
+"""
 _WAITING = 4
 """How many may wait while one is answered."""
 KINDS: Mapping[str, Mapping[str, str]] = {
@@ -46,7 +50,10 @@ class Relay:
                 return None
             number = next(self._numbers)
             answers = self._waiting[number] = queue.Queue()
-        self._send(asked=number, what=dict(what))
+        text = json.dumps(what)
+        pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+        for piece in pieces:
+            self._send(asked=number, piece=piece, more=piece is not pieces[-1])
         return self._answers(answers)
 
     @staticmethod

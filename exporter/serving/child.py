@@ -2,7 +2,7 @@
 
 It ends when its stdin does, so it never outlives its parent, however that ends. What it has to say it writes as lines
 of MARK and JSON: `{"url": ...}` once it is listening, `{"run": ..., "fault": ...}` for each run that is left out,
-`{"asked": number, "what": ...}` for what the page asks; answers to that come in on stdin (`serving.asking`).
+`{"asked": number, "piece": ...}` for what the page asks; answers to that come in on stdin (`serving.asking`).
 All else that comes out of it is TensorBoard's and TensorFlow's own chatter.
 """
 

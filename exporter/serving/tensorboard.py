@@ -112,6 +112,7 @@ class Server:
         self._questions = ThreadPoolExecutor(max_workers=1, thread_name_prefix="asked in the page")
         self._url = ""
         self._faults: dict[str, str] = {}
+        self._pieces: dict[int, str] = {}
         self._chatter: deque[str] = deque(maxlen=5)
         self._lock = threading.Lock()  # between stopping and starting again
         self._stopping = False
@@ -169,6 +170,7 @@ class Server:
     def _supervise(self) -> None:
         while True:
             process = self._process
+            self._pieces.clear()
             with process:
                 for line in process.stdout or ():
                     self._hear(line)
@@ -190,8 +192,12 @@ class Server:
         if "url" in said:
             self._url = said["url"]
         elif "asked" in said:
-            with suppress(RuntimeError):  # it is being stopped, so nobody waits
-                self._questions.submit(self._answer, self._process, said["asked"], said["what"])
+            number = said["asked"]
+            self._pieces[number] = self._pieces.get(number, "") + said["piece"]
+            if not said["more"]:
+                with suppress(RuntimeError):  # it is being stopped, so nobody waits
+                    what = json.loads(self._pieces.pop(number))
+                    self._questions.submit(self._answer, self._process, number, what)
         elif self._faults.get(said["run"]) != said["fault"]:
             self._faults[said["run"]] = said["fault"]
             self._notice(f"the run {said['run']} is left out: {said['fault']}")

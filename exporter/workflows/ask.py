@@ -34,7 +34,7 @@ from exporter.records import (
 from exporter.retrieval.answers import FUZZY
 from exporter.retrieval.distance import rough_distances
 from exporter.retrieval.scan import question_distance, scan
-from exporter.runs import folder
+from exporter.runs import folder, publish
 from exporter.runs.metadata import (
     FIXED_COLUMNS,
     LINES,
@@ -48,7 +48,7 @@ from exporter.runs.points import Points, arrange
 from exporter.runs.verify import ROWS_SHOWN, read_tensor
 from exporter.sources import NO_ACCESS, Access, Rows, Source, open_source
 from exporter.workflows.collections import choose
-from exporter.workflows.export import check_model, write_run
+from exporter.workflows.export import check_model, contents_of, fill, publish_whole
 from exporter.workflows.facts import Seen, facts_of
 from exporter.workflows.pictures import FLAT, MAP, Laid, draw_pictures
 from exporter.workflows.request import ExportRequest
@@ -210,7 +210,11 @@ def ask(
             facts["warnings"].append(
                 f"answers were looked for in the first {base.text_length} characters of each chunk"
             )
-    return write_run(request, name, tabulate(seen.points), pictures, facts, progress, picture=False)
+    progress("writing", 0, None)
+    with publish.stage(logdir, name) as staging:
+        fill(request, staging, contents_of(request, tabulate(seen.points), pictures, facts, picture=False))
+        publish_whole(staging)
+    return open_run(logdir / name)
 
 
 def _request(base: Base, question: str, answer: str, logdir: Path, name: str) -> ExportRequest:

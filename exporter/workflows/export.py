@@ -84,6 +84,31 @@ def export_and_assess(
     request: ExportRequest, progress: Progress = no_progress, notice: Notice = no_notice
 ) -> tuple[Run, Assessment | None]:
     """The run, and of a question set what `evaluate` says of it."""
+    name, contents, found = _gather(request, progress, notice)
+    progress("writing", 0, None)
+    with publish.stage(request.logdir, name, overwrite=request.overwrite) as staging:
+        fill(request, staging, contents)
+        del contents  # TensorBoard's own reader, which is asked next, has the vectors in memory once more
+        publish_whole(staging)
+    return open_run(request.logdir / name), found
+
+
+def fill(request: ExportRequest, staging: publish.Staging, contents: folder.Contents) -> None:
+    """Write the files of a run, not to be seen yet."""
+    folder.fill(staging.folder, contents, now=time.time(), tensor_format=request.tensor_format, vectors_tsv=request.tsv)
+
+
+def publish_whole(staging: publish.Staging) -> None:
+    """Let it be seen. Raises OutputError, and publishes nothing, when it would not open."""
+    if faults := structural_faults(staging.folder):
+        raise OutputError(f"the run would not open, so it is not published: {'; '.join(faults)}")
+    staging.publish()
+
+
+def _gather(
+    request: ExportRequest, progress: Progress, notice: Notice
+) -> tuple[str, folder.Contents, Assessment | None]:
+    """The run's name and all that goes into it."""
     asked = None if request.question_set is None else load_set(request.question_set, request.qrels)
     matchers = request.matchers() if asked is None else request.matchers_of(asked)
     where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
@@ -124,7 +149,7 @@ def export_and_assess(
         progress=progress,
     )
     facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures, found)
-    return write_run(request, name, tabulate(points), pictures, facts, progress), found
+    return name, contents_of(request, tabulate(points), pictures, facts), found
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -251,18 +276,10 @@ def check_model(model: models.Model, points: Points, progress: Progress) -> Mode
     return compare(points.vectors[rows], model.embed_chunks([str(points.texts[row]) for row in rows]))
 
 
-def write_run(
-    request: ExportRequest,
-    name: str,
-    rows: Table,
-    pictures: Pictures,
-    facts: dict[str, Any],
-    progress: Progress,
-    *,
-    picture: bool = True,
-) -> Run:
-    """Write and publish a run; `picture`: with picture.png, where there is a map. Raises OutputError."""
-    progress("writing", 0, None)
+def contents_of(
+    request: ExportRequest, rows: Table, pictures: Pictures, facts: dict[str, Any], *, picture: bool = True
+) -> folder.Contents:
+    """All files of a run; `picture`: with picture.png, where there is a map."""
     about = readme(facts, sprites=request.sprites, lines=request.lines)
     extras = {"README.txt": about.encode("utf-8", "replace")}
     if picture and pictures.flat is not None:
@@ -270,22 +287,10 @@ def write_run(
         extras["picture.png"] = save(draw_run(facts, halves), "png")
     if "evaluation" in facts:
         extras["questions.tsv"] = b"".join(questions_table(facts["questions"]).to_tsv())
-    contents = folder.Contents(
+    return folder.Contents(
         tensors=pictures.tensors,
         table=rows,
         facts=facts,
         flat=None if pictures.flat is None else pictures.flat.astype(np.float32),
         extras=extras,
     )
-    with publish.stage(request.logdir, name, overwrite=request.overwrite) as staging:
-        folder.fill(
-            staging.folder,
-            contents,
-            now=time.time(),
-            tensor_format=request.tensor_format,
-            vectors_tsv=request.tsv,
-        )
-        if faults := structural_faults(staging.folder):
-            raise OutputError(f"the run would not open, so it is not published: {'; '.join(faults)}")
-        staging.publish()
-    return open_run(request.logdir / name)

@@ -11,7 +11,7 @@ import numpy as np
 
 from exporter.layouts import dartboard, trust, umap
 from exporter.layouts.pca import principal_axes
-from exporter.records import Float32, Float64, Floats, Int64, ManyScores, Progress, Question, Scores
+from exporter.records import Float32, Float64, Floats, Int64, ManyScores, Progress, Question, Scores, Space
 from exporter.retrieval.distance import directions, distances, rough_distances
 from exporter.runs.folder import Tensor
 from exporter.runs.metadata import Table
@@ -22,7 +22,7 @@ from exporter.runs.views import MOST_ENTRIES, View
 Projection = Literal["auto", "none", "pca", "umap"]
 OpenOn = Literal["question", "map", "vectors"]
 
-_QUESTIONS_AT_ONCE = 64
+_QUESTIONS_AT_ONCE, _ROWS_AT_ONCE = 64, 10_000
 OTHER_VIEWS = 5
 """Bookmarks that a tensor has at most beside one a question."""
 
@@ -211,7 +211,6 @@ def _page_neighbours(scene: _Scene) -> list[dict[str, float]]:
     Other questions are rows too, so they may stand in a list; in ours they are all that can take a hit's place.
     """
     vectors, metric = scene.points.vectors, scene.scores.metric
-    as_opened = trust.as_the_page_has_them(vectors)
     found = []
     for first in range(0, len(scene.questions), _QUESTIONS_AT_ONCE):
         some = range(first, min(first + _QUESTIONS_AT_ONCE, len(scene.questions)))
@@ -219,12 +218,18 @@ def _page_neighbours(scene: _Scene) -> list[dict[str, float]]:
         if isinstance(scene.scores, ManyScores):
             ours = rough_distances(vectors, vectors[rows], metric)
         else:
-            ours = np.stack([distances(vectors, scene.questions[index].vector, metric) for index in some])
-        stock = trust.page_distances(as_opened, rows)
+            ours = np.stack([_distances(vectors, scene.questions[index].vector, metric) for index in some])
+        stock = trust.page_distances(vectors, rows)
         for index, row, away, as_stock in zip(some, rows.tolist(), ours, stock, strict=True):
             share = partial(trust.share_listed, question=row, top=scene.nearest(index))
             found.append({"stock": share(as_stock), "ours": share(away)})
     return found
+
+
+def _distances(vectors: Float32, question: Float32, metric: Space) -> Float64:
+    """(m,) `distances`, which takes twice the memory of the rows that it is given."""
+    blocks = range(0, len(vectors), _ROWS_AT_ONCE)
+    return np.concatenate([distances(vectors[start : start + _ROWS_AT_ONCE], question, metric) for start in blocks])
 
 
 def _map(vectors: Float32, projection: Projection, seed: int, trusted: Callable[[Float64], float | None]) -> Laid:

@@ -12,14 +12,14 @@ def vectors(dimension, rows=40):
 def test_below_50_dimensions_vectors_stay():
     """Up to 49 dimensions the page shows vectors as they are."""
     given = vectors(49)
-    assert as_the_page_has_them(given) is given
+    assert as_the_page_has_them(given, given.mean(axis=0)) is given
 
 
 def test_from_50_dimensions_on_they_are_centred_and_scaled():
     """From 50 dimensions on the page takes the mean away and makes each vector's length 1; one at the mean stays 0."""
     given = vectors(50)
     given = np.concatenate([given, given.mean(axis=0, keepdims=True)])
-    shown = as_the_page_has_them(given)
+    shown = as_the_page_has_them(given, given.mean(axis=0))
     np.testing.assert_allclose(np.linalg.norm(shown[:-1], axis=1), 1, rtol=1e-6)
     centred = given[:-1] - given.mean(axis=0)
     np.testing.assert_allclose(shown[:-1], centred / np.linalg.norm(centred, axis=1, keepdims=True), atol=1e-5)
@@ -50,3 +50,11 @@ def test_a_vector_of_length_0_is_last():
     (distances,) = page_distances(given, np.array([0]))
     assert distances[3] == np.inf
     assert 3 not in listed(distances, 0, 38)
+
+
+def test_many_rows_are_taken_in_parts(monkeypatch):
+    """However many rows are taken at a time, the distances are the same."""
+    given, asked = vectors(60), np.array([0, 39])
+    whole = page_distances(given, asked)
+    monkeypatch.setattr("exporter.layouts.trust._ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(page_distances(given, asked), whole, rtol=1e-12)

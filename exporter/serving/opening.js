@@ -229,12 +229,18 @@
     while (isShown() && !(isReady() && (hasBookmarks() || Date.now() > end))) await pause(LOOK_AFTER);
     if (!isShown()) return;
     guarded(() => {
+      showWhatIsChosen();
       if (hasBookmarks()) {
         bookmarkPanel.loadSavedState(0);
         bookmarkPanel.setSelectionState(0, true);
       }
       stage.dataset.opened = tensor; // for whoever waits for it
     });
+  }
+
+  /** The page's own list of tensors shows none when all names change at once, as those of ours do with their hashes. */
+  function showWhatIsChosen() {
+    for (const list of page.dataPanel.shadowRoot.querySelectorAll('paper-listbox')) list._updateSelected?.();
   }
 
   function pause(milliseconds) {

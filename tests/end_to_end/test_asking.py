@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.browser]
 QUESTION, ANSWER = "How do I pause my program and inspect variables?", "set_trace"
 STATUS = "vz-projector #chroma-projector-status"
 HITS = "vz-projector #chroma-projector-hits"
+CHOSEN = """() => [...window.panel('data-panel').shadowRoot.querySelectorAll('paper-dropdown-menu')]
+  .map((menu) => menu.value)"""
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +69,8 @@ def refused(page, question):
 
 
 def test_a_question(served, projector, logdir, exported):
-    """Enter leads to the new run by itself: the hits of `export`, marked, listed, and selected by a click; no old point
-    moves; the earlier runs are one click away.
+    """Enter leads to the new run by itself, and the page's lists name it: the hits of `export`, marked, listed, and
+    selected by a click; no old point moves; the earlier runs are one click away.
     """
     projector.open_in_tensorboard(served.projector_url)
     projector.frame.evaluate("() => { window.stillHere = true; }")
@@ -77,6 +79,8 @@ def test_a_question(served, projector, logdir, exported):
     run = open_run(logdir / name)
     assert run.questions == exported.questions
     assert run.facts["asked"]["over"] == "source"
+
+    assert {name, projector.state()["tensor"]} <= set(projector.frame.evaluate(CHOSEN))
 
     scene = projector.scene()
     assert scene.flat

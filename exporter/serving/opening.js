@@ -410,22 +410,24 @@
     const place = kind === 'around_question' ? facts.focus : 0;
     const question = facts.questions[place];
     if (!question) return [];
-    const several = facts.questions.length > 1 ? `q${place + 1} of ${facts.questions.length}: ` : '';
+    const several = facts.count > 1 ? `q${place + 1} of ${facts.count}: ` : '';
+    const came = question.lost ? 'returned by the application' : 'retrieved';
     return [
       element('div', { fontWeight: '700', maxHeight: '6em', overflowY: 'auto' }, `★ ${several}${question.text}`),
-      element('div', {}, coloured(ORANGE, '●'), `${question.hits.length} retrieved, the number is the rank`),
+      element('div', {}, coloured(ORANGE, '●'), `${question.hits.length} ${came}, the number is the rank`),
+      question.lost ? element('div', QUIET, question.lost) : null,
       element('div', {}, ...answerLine(question)),
       facts.asked?.over === 'run' && question.answers
         ? element('div', QUIET, `as far as the first ${facts.text_length} characters of each chunk tell`)
         : null,
       element('div', {}, ...rankLine(question, kind)),
       neighbourLine(question, kind),
-      lastLine(facts, run, listOfHits(question, dataSet)),
+      lastLine(facts, run, question, listOfHits(question, dataSet)),
     ].filter((line) => line !== null);
   }
 
   function answerLine(question) {
-    if (!question.answers) return [coloured(GREEN, '■'), 'no answer was given, so none is marked'];
+    if (!question.answers && !question.holding) return [coloured(GREEN, '■'), 'no answer was given, so none is marked'];
     if (!question.holding) return [coloured(GREEN, '■'), 'holds the answer: ', strong('no chunk does')];
     const retrieved = question.hits.filter((hit) => hit.contains_answer).length;
     return [coloured(GREEN, '■'), 'holds the answer: retrieved ', strong(`${retrieved} of ${question.holding}`)];
@@ -447,24 +449,25 @@
     }
     const share = question.page_neighbours?.ours;
     if (kind !== 'vectors' || share === undefined || share === 1) return null;
-    const count = question.hits.length;
+    const { top_k: count } = question;
     return element('div', QUIET, `“Nearest points” begins with ${Math.round(share * count)} of the top ${count}`);
   }
 
   /** Over what a question of the page was ranked, the way to keep it, and to the top k. */
-  function lastLine({ asked }, run, list) {
+  function lastLine({ asked }, run, question, list) {
+    const named = question.lost ? 'what was returned' : `top ${question.top_k}`;
     const showHits = () => {
       hits.replaceChildren(...list);
       if (hits.isConnected) hits.remove();
       else page.stage.append(hits);
     };
-    if (!asked) return element('div', QUIET, link(`top ${list[1].children.length}`, showHits));
+    if (!asked) return element('div', QUIET, link(named, showHits));
     showHits();
     const over =
       asked.over === 'run'
         ? `ranked over the ${asked.chunks} chunks of ${asked.of}: ${asked.why}`
         : `ranked over the collection, ${asked.chunks} chunks`;
-    const line = element('div', QUIET, `${over} · `, link(`top ${list[1].children.length}`, showHits));
+    const line = element('div', QUIET, `${over} · `, link(named, showHits));
     if (!token || asked.kept) return line;
     const name = field('name', 'A name for this run (optional), Enter');
     const keeping = form([name], () => send('keep', { run, name: name.value }, [name]));

@@ -33,11 +33,13 @@ def told_of(run: Path) -> dict[str, Any] | None:
     """What the box says of a run, from its manifest; None for a run that is not ours."""
     try:
         facts = manifest.read(run)
+        questions, focus = facts["questions"], facts.get("focus", 0)
         return {
             "metric": facts["metric"],
-            "focus": facts.get("focus", 0),
+            "focus": focus,
             "text_length": facts.get("asked_with", {}).get("text_length"),
-            "questions": [_question(found) for found in facts["questions"]],
+            "count": len(questions),
+            "questions": {place: _question(questions[place]) for place in {0, focus}},  # of a whole set, those shown
             "asked": _asked(facts),
         }
     except (OutputError, LookupError, TypeError, AttributeError):
@@ -54,7 +56,8 @@ def _asked(facts: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _question(found: Mapping[str, Any]) -> dict[str, Any]:
-    hits = [{key: hit[key] for key in _OF_A_HIT} for hit in found["hits"]]
+    """`hits` is what an application returned, where that was told; then `lost` says which of the true top k it lost."""
+    hits = [{key: hit[key] for key in _OF_A_HIT} for hit in found.get("returned", found["hits"])]
     for hit in hits:
         hit["text"] = hit["text"][:_LONGEST_SNIPPET]
     return {
@@ -63,5 +66,7 @@ def _question(found: Mapping[str, Any]) -> dict[str, Any]:
         "holding": found["chunks_with_answer"],
         "first_answer_rank": found["first_answer_rank"],
         "page_neighbours": found.get("page_neighbours"),
+        "top_k": len(found["hits"]),
+        "lost": found.get("lost"),
         "hits": hits,
     }

@@ -346,3 +346,29 @@ with serve({str(made / "logs")!r}, port=0):
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_of_a_run_of_several_questions(made, asking, project):
+    """Of a run of several questions, of a whole set, or of what an application returned, one more question is asked as
+    of any other: only it is on the map, no chunk moves, and it is answered as `export` answers it.
+    """
+    plain = by_hits(open_run(project / "logs" / ask(asking, "33?", "TÉXT 33 ")))
+    options = {
+        "two": {"question": ["7?", "8?"], "ignore_accents": True},
+        "set": {"question_set": [{"question": f"{i}?", "answers": [f"text {i} "]} for i in range(5)], "index": False},
+        "application": {"question": "7?", "retrieved": ["id20", "id3"]},
+    }
+    for name, given in options.items():
+        base = export(made / "db", model=Words(), logdir=project / "logs", run=name, **given)
+        asked = open_run(project / "logs" / ask(asking, "33?", "TÉXT 33 ", run=name))
+        assert by_hits(asked) == plain, name
+        assert asked.questions[0].first_answer_rank == (1 if name == "two" else None)
+        before, after = places_of(base), places_of(asked)
+        chunks = {row for row in before if not row.startswith("question-")}
+        assert {chunk: before[chunk] for chunk in chunks} == {chunk: after[chunk] for chunk in chunks}
+        assert after.keys() == {*chunks, "question-1"}
+        assert faults(asked.path) == []
+
+
+def by_hits(run):
+    return [(hit.rank, hit.id, hit.distance) for hit in run.questions[0].hits]

@@ -23,5 +23,5 @@ def test_the_pages_own_list(chroma, tmp_path, capsys):
     )
     run = ask(chroma, tmp_path, question=[f"text {i}" for i in range(9)], top_k=12, run="many")
     assert "on average of the top 12" in summary(run, capsys)
-    run = ask(chroma, tmp_path, metric="ip", top_k=12, run="ip")
+    run = ask(chroma, tmp_path, metric="ip", question="text 8", top_k=4, run="ip")
     assert "trust the column rank" in summary(run, capsys)

@@ -201,6 +201,8 @@ def ask(
     facts["source"]["from_logdir"] = base.run.facts["source"].get("from_logdir")
     facts["asked_with"] = base.run.facts.get("asked_with") or facts["asked_with"]
     facts["asked"] = {**tag, "over": "run" if ground.source is None else "source"}
+    if base.places is not None:
+        facts["asked"]["placed"] = HOW
     if ground.source is None:
         facts["asked"]["why"] = ground.why
         facts["warnings"].append(
@@ -315,9 +317,8 @@ def _lay(base: Base, points: Points, metric: Space) -> Laid | None:
     for row, away in zip(new.tolist(), rough_distances(base.vectors, points.vectors[new], metric), strict=True):
         places[row], flat[row] = placed(away, base.places), placed(away, base.flat)
     layouts = {layout["name"]: layout for layout in base.run.facts["layouts"]}
-    made_by = layouts[MAP]["made_by"].partition("; ")[0]
     trusted = layouts[MAP]["trustworthiness"], layouts.get(FLAT, {}).get("trustworthiness")
-    return Laid(places, flat, f"{made_by}; the question {HOW}", trusted)
+    return Laid(places, flat, layouts[MAP]["made_by"], trusted)
 
 
 def _found_beside(run: Run) -> Path | None:

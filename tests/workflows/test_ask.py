@@ -10,6 +10,7 @@ import pytest
 
 from exporter import export, open_run
 from exporter.errors import ExporterError, ModelError, OutputError, UsageError
+from exporter.layouts.placed import HOW
 from exporter.records import no_progress
 from exporter.runs.verify import faults, read_tensor
 from exporter.workflows.asking import Asking
@@ -93,7 +94,7 @@ def test_as_exported(asking, project, tmp_path):
     assert asked.questions == exported.questions
     assert asked.questions[0].first_answer_rank == 1
     assert asked.metric == exported.metric == "cosine"
-    assert asked.facts["asked"] == {"of": "base", "kept": False, "over": "source"}
+    assert asked.facts["asked"] == {"of": "base", "kept": False, "over": "source", "placed": HOW}
     assert faults(asked.path) == []
     assert sorted(asked.points["id"]) == sorted(exported.points["id"])
 
@@ -111,11 +112,14 @@ def test_no_old_point_moves(asking, project):
         among = np.array([before[chunk] for chunk in chunks])
         assert (among.min(axis=0) <= after["question-1"]).all()
         assert (after["question-1"] <= among.max(axis=0)).all()
-    (layout,) = [layout for layout in asked.facts["layouts"] if layout["name"] == "map"]
-    assert "placed at the weighted mean" in layout["made_by"]
-    assert layout["trustworthiness"] == next(
-        found["trustworthiness"] for found in base.facts["layouts"] if found["name"] == "map"
+    assert "placed at the weighted mean" in asked.facts["asked"]["placed"]
+    assert "The question was placed at the weighted mean" in (asked.path / "README.txt").read_text()
+    before, after = (
+        {layout["name"]: (layout["made_by"], layout["trustworthiness"]) for layout in run.facts["layouts"]}
+        for run in (base, asked)
     )
+    for layout in ("map", "flat map"):
+        assert before[layout] == after[layout]
 
 
 def test_the_base_stays_as_it_was(asking, project):

@@ -61,6 +61,7 @@ class RefreshingProjector(projector_plugin.ProjectorPlugin):  # type: ignore[mis
         self._lock = threading.RLock()
         self._looks: dict[str, _Look] = {}
         self._config_stamps: dict[str, Stamp] = {}
+        self._shown: dict[str, str] = {}
 
     def get_plugin_apps(self) -> dict[str, WSGIApp]:
         """The stock routes, answered one at a time: each reads configs and caches that another would be replacing.
@@ -117,8 +118,8 @@ class RefreshingProjector(projector_plugin.ProjectorPlugin):  # type: ignore[mis
         return known[1]
 
     def _config_paths(self) -> dict[str, str]:
-        """The runs as they were at the last look, a second ago at most."""
-        return dict(self.config_fpaths or {})
+        """The runs as they were at the last look, a second ago at most; `config_fpaths` has one only during a look."""
+        return self._shown
 
     def _alone(self, app: WSGIApp) -> WSGIApp:
         def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -141,7 +142,7 @@ class RefreshingProjector(projector_plugin.ProjectorPlugin):  # type: ignore[mis
                     self._is_active = True
             self._looks = looks
             self._configs = {run: look.config for run, look in looks.items() if look.config is not None}
-            self.config_fpaths = {run: str(runs[run] / CONFIG) for run in self._configs}
+            self.config_fpaths = self._shown = {run: str(runs[run] / CONFIG) for run in self._configs}
 
     def _look(self, run: str, directory: Path) -> _Look:
         # The stock caches know a tensor by its name and a checkpoint by its run (:391, :493), not by what is on disk.

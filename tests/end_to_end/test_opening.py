@@ -134,6 +134,33 @@ def test_the_box(served, projector):
     assert not (marked & covered).any()
 
 
+def test_what_else_the_box_says(tmp_path, projector):
+    """Of what an application returned the box says what it lost of the true top k; of several questions which one it is
+    about, and in one line that the list of nearest points is not quite the collection's.
+    """
+    directory = write_chroma(tmp_path / "db", collection("chunks", rows=40, dimension=8))
+    vector = [0.5] * 8
+    (tmp_path / "question.json").write_text(json.dumps([vector, vector]))
+    options = {"question_vector": tmp_path / "question.json", "logdir": tmp_path / "logs", "top_k": 5, "tsv": False}
+    export(directory, question=["First?", "Second?"], run="two", **options)
+    (tmp_path / "question.json").write_text(json.dumps(vector))
+    returned = export(directory, question="Which?", run="application", retrieved=["id3", "id9"], **options)
+    with serve(tmp_path / "logs", port=0) as server:
+        projector.open(server.url)
+        lines = projector.frame.locator(BOX).inner_text().splitlines()
+        assert lines[1:3] == [
+            "● 2 returned by the application, the number is the rank",
+            returned.questions[0].lost,
+        ]
+        projector.frame.locator(f"{BOX} a", has_text="what was returned").click()
+        assert projector.frame.locator("vz-projector #chroma-projector-hits .hit").count() == 2
+        projector.show("two", "vectors")
+        box = projector.frame.locator(BOX).inner_text()
+        assert box.startswith("★ q1 of 2: First?\n")
+        assert "“Nearest points” begins with 4 of the top 5" in box
+        assert projector.faults == []
+
+
 def test_run_and_tensor_of_the_address(served, projector, demo_logdir):
     """`?run=` and `?tensor=` choose what opens, in TensorBoard's frame and alone, and no other run's data is shown."""
     projector.open_in_tensorboard(f"{served.url}?run=demo-found&tensor=vectors#projector")

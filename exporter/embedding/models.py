@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from exporter.embedding.cache import Cache, CachedEncoder
 from exporter.embedding.encoders import (
     MINILM,
     Encoder,
     FunctionEncoder,
     first_line,
+    identity_of,
     load_endpoint,
     load_object,
     load_sentence_transformer,
@@ -72,6 +75,8 @@ class Model:
     def _embed(self, encode: Callable[[], Any]) -> Float32:
         try:
             vectors = np.asarray(encode(), dtype=np.float32)
+        except ModelError:
+            raise
         except Exception as error:  # a model is foreign code: any exception is its own
             raise ModelError(f"the model {self.name} failed: {first_line(error)}") from error
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
@@ -81,12 +86,15 @@ class Model:
         return vectors
 
 
-def load_model(wanted: str | Encoder, collection: Collection, base_url: str | None = None) -> Model:
+def load_model(
+    wanted: str | Encoder, collection: Collection, base_url: str | None = None, cache: Cache | None = None
+) -> Model:
     """The model that `wanted` names, or is.
 
     A sentence-transformers name or path; `openai:NAME`, an endpoint that speaks OpenAI's API, at `base_url` if given;
     `module:object`, a LangChain `Embeddings` or a Chroma embedding function; or such an object itself. `auto` takes
-    what the collection records if that can be loaded, else all-MiniLM-L6-v2 for 384 dimensions.
+    what the collection records if that can be loaded, else all-MiniLM-L6-v2 for 384 dimensions. With a `cache` a
+    sentence-transformers model is loaded when a text is new to it; others may change behind their names.
     Raises ModelError when nothing fits or can be loaded.
     """
     if not isinstance(wanted, str):
@@ -98,15 +106,23 @@ def load_model(wanted: str | Encoder, collection: Collection, base_url: str | No
     if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", wanted) and not Path(wanted).exists():
         return Model(wanted, named, load_object(wanted))
     if wanted != "auto":
-        return Model(wanted.removeprefix("sentence-transformers/"), named, load_sentence_transformer(wanted))
-    return _found(collection)
+        return Model(wanted.removeprefix("sentence-transformers/"), named, _sentence_transformer(wanted, cache))
+    return _found(collection, cache)
 
 
-def _found(collection: Collection) -> Model:
+def _sentence_transformer(name: str, cache: Cache | None, *, prompts: bool = True, unit: bool = False) -> Encoder:
+    load = partial(load_sentence_transformer, name, prompts=prompts, unit=unit)
+    identity = None if cache is None else identity_of(name)
+    if cache is None or identity is None:
+        return load()
+    return CachedEncoder(load, f"{identity} prompts {prompts} unit {unit}", cache)
+
+
+def _found(collection: Collection, cache: Cache | None) -> Model:
     why_not = "records no model"
     if collection.model is not None:
         try:
-            recorded = _recorded(collection.model)
+            recorded = _recorded(collection.model, cache)
             if recorded.host is None:  # another one is asked nothing before the user was told
                 fit(recorded.embed_questions(["?"]), collection, f"the recorded model {recorded.name}")
             return recorded
@@ -114,7 +130,7 @@ def _found(collection: Collection) -> Model:
             why_not = f"records {collection.model.name!r}, which can't be used ({error})"
     if collection.dimension == 384:
         origin = f"the usual one for 384 dimensions; the collection {why_not}"
-        return Model(MINILM, origin, load_sentence_transformer(MINILM))
+        return Model(MINILM, origin, _sentence_transformer(MINILM, cache))
     raise ModelError(
         f"the collection {collection.name!r} has {collection.dimension} dimensions and {why_not}: name the model that "
         f"made it by --model{_suggestions(collection.dimension)}, or give the question's vector by --question-vector"
@@ -137,15 +153,15 @@ def _suggestions(dimension: int | None) -> str:
     return f" ({', '.join(known)} have {dimension})" if known else ""
 
 
-def _recorded(recorded: RecordedModel) -> Model:
+def _recorded(recorded: RecordedModel, cache: Cache | None) -> Model:
     """The function that Chroma recorded. Its `default` is all-MiniLM-L6-v2, which is here; its own would be fetched."""
     origin, config = "recorded by the collection", recorded.config
     if recorded.name in ("default", "onnx_mini_lm_l6_v2"):
-        return Model(MINILM, origin, load_sentence_transformer(MINILM))
+        return Model(MINILM, origin, _sentence_transformer(MINILM, cache))
     if recorded.name == "sentence_transformer":
         name = str(config.get("model_name", MINILM))
         unit = bool(config.get("normalize_embeddings", False))
-        encoder = load_sentence_transformer(name, prompts=False, unit=unit)
+        encoder = _sentence_transformer(name, cache, prompts=False, unit=unit)
         return Model(name.removeprefix("sentence-transformers/"), origin, encoder)
     from chromadb.utils.embedding_functions import config_to_embedding_function
 

@@ -40,6 +40,8 @@ class Seen:
     rule: str
     unknown: Sequence[str] = ()
     """Ids that an application returned, and the collection has not."""
+    longest_lock: float | None = None
+    """Seconds for which a writer was kept waiting, at most."""
 
 
 def facts_of(
@@ -76,6 +78,7 @@ def facts_of(
             "space": collection.space,
             "space_from": collection.space_from,
             "reading_rule": seen.rule,
+            "longest_lock_ms": None if seen.longest_lock is None else round(1000 * seen.longest_lock, 1),
             "where": request.where,
             "where_document": request.where_document,
             "rows_after_filter": scores.rows,

@@ -25,7 +25,7 @@ def usable(vectors: Float32, texts: Sequence[str | None]) -> list[int]:
     return [row for row, text in enumerate(texts) if sound[row] and (text or "").strip()]
 
 
-def check_model(
+def embed_again(
     model: Model, vectors: Float32, texts: Sequence[str | None], most: int, progress: Progress
 ) -> ModelCheck | None:
     """Embed up to `most` of the stored texts again, evenly spread; None when none of the chunks can say anything."""
@@ -41,7 +41,7 @@ def model_facts(model: Model | None, sample: Batch, progress: Progress) -> tuple
     """What some chunks say of the model that embeds the questions."""
     if model is None:
         return ModelFacts(None), None
-    check = check_model(model, sample.vectors, sample.texts, CHECKED, progress)
+    check = embed_again(model, sample.vectors, sample.texts, CHECKED, progress)
     if check is None:
         return ModelFacts(model.name), None
     with_text = [row for row, text in enumerate(sample.texts) if (text or "").strip()]

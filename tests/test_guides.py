@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import click
 import pytest
 
 from exporter.cli.app import run
@@ -79,7 +80,8 @@ def test_the_job():
 
     (line,) = re.findall(r"run: (chroma-projector .*?) >>", (DOCS / "ci.md").read_text())
     _, name, *arguments = shlex.split(line)
-    app.get_command(None, name).make_context(name, arguments)
+    parent = click.Context(app, **app.context_settings)  # whose help options the command then keeps
+    app.get_command(parent, name).make_context(name, arguments, parent=parent)
 
 
 def example(kind):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Assessment", "Run", "collections", "evaluate", "export", "open_run", "serve"]
 
 _HOMES = {
-    "Assessment": "assess",
+    "Assessment": "assessment",
     "Run": "run",
     "open_run": "run",
     "collections": "collections",

@@ -11,7 +11,7 @@ import numpy as np
 
 from exporter.layouts import dartboard, trust, umap
 from exporter.layouts.pca import principal_axes
-from exporter.records import Float32, Float64, Floats, Int64, ManyScores, Progress, Question, Scores, Space
+from exporter.records import Float32, Float64, Floats, Int64, ManyScores, Progress, Question, Scores
 from exporter.retrieval.distance import directions, distances, rough_distances
 from exporter.runs.folder import Tensor
 from exporter.runs.metadata import Table
@@ -22,7 +22,7 @@ from exporter.runs.views import MOST_ENTRIES, View
 Projection = Literal["auto", "none", "pca", "umap"]
 OpenOn = Literal["question", "map", "vectors"]
 
-_QUESTIONS_AT_ONCE, _ROWS_AT_ONCE = 64, 10_000
+_QUESTIONS_AT_ONCE = 64
 OTHER_VIEWS = 5
 """Bookmarks that a tensor has at most beside one a question."""
 
@@ -134,13 +134,24 @@ class _Scene:
         ranks = np.zeros(len(self.points), np.int64)
         seen = self.scores.whole(question)
         ranks[self.chunk_rows] = seen.ranks[self.points.position[self.chunk_rows]]
-        vectors = np.stack([other.vector for other in self.questions])
-        away = distances(vectors, self.questions[question].vector, self.scores.metric)
-        nearer = np.searchsorted(np.sort(seen.distances), away, side="left")
+        nearer = np.searchsorted(np.sort(seen.distances), self._among_questions(question), side="left")
         beyond = self._beyond
         for other in range(len(self.questions)):
             ranks[self.row(other)] = beyond or min(int(nearer[other]) + 1, self.scores.rows)
         return ranks
+
+    def away(self, question: int) -> Float64:
+        """(m,) how far every row is from it."""
+        found = np.zeros(len(self.points))
+        found[self.chunk_rows] = self.scores.whole(question).distances[self.points.position[self.chunk_rows]]
+        for other, far in enumerate(self._among_questions(question).tolist()):
+            found[self.row(other)] = far
+        return found
+
+    def _among_questions(self, question: int) -> Float64:
+        """(q,) how far each question is from it."""
+        vectors = np.stack([other.vector for other in self.questions])
+        return distances(vectors, self.questions[question].vector, self.scores.metric)
 
 
 def draw_pictures(
@@ -229,18 +240,12 @@ def _page_neighbours(scene: _Scene) -> list[dict[str, float]]:
         if isinstance(scene.scores, ManyScores):
             ours = rough_distances(vectors, vectors[rows], metric)
         else:
-            ours = np.stack([_distances(vectors, scene.questions[index].vector, metric) for index in some])
+            ours = np.stack([scene.away(index) for index in some])
         stock = trust.page_distances(vectors, rows)
         for index, row, away, as_stock in zip(some, rows.tolist(), ours, stock, strict=True):
             share = partial(trust.share_listed, question=row, top=scene.nearest(index))
             found.append({"stock": share(as_stock), "ours": share(away)})
     return found
-
-
-def _distances(vectors: Float32, question: Float32, metric: Space) -> Float64:
-    """(m,) `distances`, which takes twice the memory of the rows that it is given."""
-    blocks = range(0, len(vectors), _ROWS_AT_ONCE)
-    return np.concatenate([distances(vectors[start : start + _ROWS_AT_ONCE], question, metric) for start in blocks])
 
 
 def _map(vectors: Float32, projection: Projection, seed: int, trusted: Callable[[Float64], float | None]) -> Laid:

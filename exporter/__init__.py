@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from exporter.workflows.collections import collections
     from exporter.workflows.export import export
+    from exporter.workflows.ingest import ingest
     from exporter.workflows.run import Run, open_run
     from exporter.workflows.serve import serve
 
-__all__ = ["Run", "collections", "export", "open_run", "serve"]
+__all__ = ["Run", "collections", "export", "ingest", "open_run", "serve"]
 
-_HOMES = {"Run": "run", "open_run": "run", "collections": "collections", "export": "export", "serve": "serve"}
+_HOMES = {"Run": "run", "open_run": "run"} | {name: name for name in ("collections", "export", "ingest", "serve")}
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ from exporter.embedding.encoders import (
     load_sentence_transformer,
 )
 from exporter.errors import ModelError
-from exporter.records import Collection, Float32, RecordedModel
+from exporter.records import INGESTED, Collection, Float32, RecordedModel
 
 _LOCAL = frozenset({"instructor", "open_clip", "text2vec"})
 """Chroma's functions that compute on this machine; all others ask a server."""
@@ -56,6 +56,16 @@ class Model:
         """(n, d) float32. Raises ModelError when the model fails."""
         return self._embed(lambda: self.encoder.embed_documents(list(texts)))
 
+    @property
+    def longest(self) -> int | None:
+        """How many tokens of a chunk the model reads; None when that is not known."""
+        return getattr(self.encoder, "longest", None)
+
+    @property
+    def count_tokens(self) -> Callable[[str], int] | None:
+        """Gives the length of a text in the model's tokens; None when they can't be counted on this machine."""
+        return getattr(self.encoder, "count_tokens", None)
+
     def _embed(self, encode: Callable[[], Any]) -> Float32:
         try:
             vectors = np.asarray(encode(), dtype=np.float32)
@@ -68,6 +78,18 @@ class Model:
         return vectors
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How a model is used. `device` and the prompts count for sentence-transformers: the fastest there is, and the
+    model's own, unless given. `base_url` is where an endpoint is asked.
+    """
+
+    base_url: str | None = None
+    device: str | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+
+
 def load_model(wanted: str | Encoder, collection: Collection, base_url: str | None = None) -> Model:
     """The model that `wanted` names, or is.
 
@@ -76,17 +98,32 @@ def load_model(wanted: str | Encoder, collection: Collection, base_url: str | No
     what the collection records if that can be loaded, else all-MiniLM-L6-v2 for 384 dimensions.
     Raises ModelError when nothing fits or can be loaded.
     """
+    if wanted == "auto":
+        return _found(collection)
+    return named_model(wanted, Settings(base_url))
+
+
+def named_model(wanted: str | Encoder, settings: Settings, origin: str = "asked for by --model") -> Model:
+    """The model that `wanted` names, or is: as `load_model`, without `auto`. Raises ModelError."""
     if not isinstance(wanted, str):
         return Model(type(wanted).__name__, "given", wanted)
-    named = "asked for by --model"
     if wanted.startswith("openai:"):
-        encoder, host = load_endpoint(wanted.removeprefix("openai:"), base_url)
-        return Model(wanted, named, encoder, host)
-    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", wanted) and not Path(wanted).exists():
-        return Model(wanted, named, load_object(wanted))
-    if wanted != "auto":
-        return Model(wanted.removeprefix("sentence-transformers/"), named, load_sentence_transformer(wanted))
-    return _found(collection)
+        encoder, host = load_endpoint(wanted.removeprefix("openai:"), settings.base_url)
+        return Model(wanted, origin, encoder, host)
+    if is_code(wanted):
+        return Model(wanted, origin, load_object(wanted))
+    loaded = load_sentence_transformer(
+        wanted,
+        device=settings.device,
+        query_prompt=settings.query_prompt,
+        document_prompt=settings.document_prompt,
+    )
+    return Model(wanted.removeprefix("sentence-transformers/"), origin, loaded)
+
+
+def is_code(wanted: str) -> bool:
+    """Whether a name means `module:object`."""
+    return bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", wanted)) and not Path(wanted).exists()
 
 
 def _found(collection: Collection) -> Model:
@@ -98,6 +135,8 @@ def _found(collection: Collection) -> Model:
                 fit(recorded.embed_questions(["?"]), collection, f"the recorded model {recorded.name}")
             return recorded
         except ModelError as error:
+            if collection.model.name == INGESTED:  # that record is ours, and says which: another would be wrong
+                raise ModelError(f"the collection {collection.name!r}: {error}") from error
             why_not = f"records {collection.model.name!r}, which can't be used ({error})"
     if collection.dimension == 384:
         origin = f"the usual one for 384 dimensions; the collection {why_not}"
@@ -119,6 +158,19 @@ def fit(vectors: Float32, collection: Collection, name: str) -> Float32:
     return vectors
 
 
+def recorded_by_ingest(recorded: RecordedModel, device: str | None = None) -> Model:
+    """The model that `ingest` recorded, used in the same way. Raises ModelError when it can't be loaded.
+
+    Code of one's own is not run because a collection says so: it may be somebody else's.
+    """
+    config = {key: str(value) for key, value in recorded.config.items()}
+    name = config["model_name"]
+    if is_code(name):
+        raise ModelError(f"it was made with {name}, which is code: if it is yours, name it by --model {name}")
+    settings = Settings(config.get("base_url"), device, config.get("query_prompt"), config.get("document_prompt"))
+    return named_model(name, settings, "recorded by the collection")
+
+
 def _suggestions(dimension: int | None) -> str:
     known = MODELS_BY_DIMENSION.get(dimension or 0)
     return f" ({', '.join(known)} have {dimension})" if known else ""
@@ -127,6 +179,8 @@ def _suggestions(dimension: int | None) -> str:
 def _recorded(recorded: RecordedModel) -> Model:
     """The function that Chroma recorded. Its `default` is all-MiniLM-L6-v2, which is here; its own would be fetched."""
     origin, config = "recorded by the collection", recorded.config
+    if recorded.name == INGESTED:
+        return recorded_by_ingest(recorded)
     if recorded.name in ("default", "onnx_mini_lm_l6_v2"):
         return Model(MINILM, origin, load_sentence_transformer(MINILM))
     if recorded.name == "sentence_transformer":

@@ -70,13 +70,13 @@ class ClientSource:
 
     def __init__(self, client: Any, location: str, rule: str, faults: Faults) -> None:
         self.location = location
-        self._client, self._rule, self._faults = client, rule, faults
+        self.client, self._rule, self._faults = client, rule, faults
 
     def collections(self) -> list[Collection]:
         """Every collection of the client's database, by name."""
         with self._faults.told():
             found: list[Any] = []
-            while page := self._client.list_collections(limit=PAGE, offset=len(found)):
+            while page := self.client.list_collections(limit=PAGE, offset=len(found)):
                 found += page
         return sorted((describe(each, self._faults) for each in found), key=lambda collection: collection.name)
 
@@ -91,7 +91,7 @@ class ClientSource:
         """`use(rows)`; called again from the start when rows appeared or vanished meanwhile."""
         with self._faults.told():
             # None, or chromadb builds the function that it recorded, which may need a key or load a model
-            found = self._client.get_collection(collection.name, embedding_function=None)
+            found = self.client.get_collection(collection.name, embedding_function=None)
         return read_pages(found, self._rule, self._faults, use, where, where_document)
 
 
@@ -185,7 +185,7 @@ def describe(collection: Any, faults: Faults) -> Collection:
         dimension=dimension,
         space=space,
         space_from=space_from,
-        model=model_of({}, configuration),
+        model=model_of({}, configuration, metadata),
         metadata=_sorted(metadata) or {},
         database=collection.database,
         tenant=collection.tenant,

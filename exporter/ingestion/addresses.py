@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import posixpath
+import re
 from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import unquote, urljoin
@@ -32,10 +33,12 @@ def canonical(link: str, base: str | None = None) -> str | None:
             return None
         if any(part in ("..", ".") for part in unquote(url.path).split("/")):
             return None
-        port = "" if url.port is None else f":{url.port}"
         host = url.raw_host.decode("ascii")
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
+        if not re.fullmatch(r"[\w.-]+|\[[\w.:]+\]", host) or not 0 < (url.port or 80) < 65536:
+            return None
+        port = "" if url.port in (None, _DEFAULT_PORTS[url.scheme]) else f":{url.port}"
         return f"{url.scheme}://{host}{port}{url.raw_path.decode('ascii')}"
     except (ValueError, httpx.InvalidURL):
         return None

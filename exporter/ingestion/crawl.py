@@ -112,6 +112,7 @@ class Website(RecursiveUrlLoader):  # type: ignore[misc]
         self._pause = 1 / rules.rate if rules.rate else 0.0
         self._next = 0.0
         self._seen: set[str] = set()
+        self._read_already: set[str] = set()
         self._texts: set[bytes] = set()
         self._endless = Endless()
         self._robots: Any = None
@@ -141,6 +142,8 @@ class Website(RecursiveUrlLoader):  # type: ignore[misc]
                 yield from (LeftOut(url, MORE if silent < SILENT else "the site stopped answering") for url, _ in queue)
                 return
             url, depth = queue.popleft()
+            if url in self._read_already:
+                continue  # at the end of a redirect
             self.fetched, self.queued = self.fetched + 1, len(queue)
             try:
                 read = self._visit(url)
@@ -202,18 +205,20 @@ class Website(RecursiveUrlLoader):  # type: ignore[misc]
         found = self._kept.get(url) if self._kept else None
         if found is not None:
             read = Read(found["url"], [(text, metadata) for text, metadata in found["documents"]], *found["rest"])
-            self._meet(url, read.url)
+            if read.url != url:
+                self._refuse_what_was_read(read.url)
+            self._read_already.add(read.url)
             return read
         read = self._follow(url)
+        self._read_already.add(read.url)
         if self._kept:
             kept = asdict(read)
             self._kept.keep(url, {**kept, "rest": [kept["links"], kept["is_sitemap"]]})
         return read
 
-    def _meet(self, url: str, final: str) -> None:
-        if final != url and final in self._seen:
+    def _refuse_what_was_read(self, url: str) -> None:
+        if url in self._read_already:
             raise _LeftOut(ELSEWHERE)
-        self._seen.add(final)
 
     def _follow(self, url: str) -> Read:
         here, met = url, {url}
@@ -229,7 +234,7 @@ class Website(RecursiveUrlLoader):  # type: ignore[misc]
                 raise _LeftOut(ROBOTS)
             if to in met:
                 break
-            self._meet(url, to)
+            self._refuse_what_was_read(to)
             met.add(to)
             here = to
         raise Unreadable("it redirects in a circle")

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporter.errors import CollectionError, ExporterError, OutputError
+from exporter.errors import ExporterError, OutputError
 from exporter.ingestion.split import Chunk
 from exporter.records import Float32, Metadata, Progress, Scalar
 
@@ -129,8 +129,6 @@ class Stored:
             raise
         except Exception as error:
             text = " ".join(str(error).split())[:300] or type(error).__name__
-            if "ollection name" in text or "Expected a name" in text:
-                raise CollectionError(f"Chroma takes no collection of the name {self._name!r}: {text}") from error
             raise OutputError(f"{self._place} can't be written: {text}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,6 +76,11 @@ class IngestRequest:
         for name, known in (("device", Device), ("chunk_unit", Unit)):
             if getattr(self, name) not in (None, *get_args(known)):
                 raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(get_args(known))}")
+        if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]+[a-zA-Z0-9]", self.collection):
+            raise UsageError(
+                f"--collection {self.collection!r}: a name has 3 or more letters, digits, '.', '_', '-', "
+                "with a letter or digit at both ends"
+            )
         if isinstance(self.model, str) and not self.model.strip():
             raise UsageError("--model is blank: give auto, a name, openai:NAME or module:object")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporter.errors import ExporterError, OutputError
+from exporter.ingestion.safeguard import Safeguard
 from exporter.ingestion.split import Chunk
 from exporter.records import Float32, Metadata, Progress, Scalar
 
@@ -27,20 +28,29 @@ class Stored:
     """One collection that chunks are written to. Raises OutputError when that fails.
 
     `connect` gives a chromadb client; `metadata` is what a collection is made with when the first chunks come, None for
-    one that is there. `place` is what errors call it; a `local` client is closed in the end.
+    one that is there. `place` is what errors call it. Of a local collection `guard` makes the `Safeguard`, None for a
+    server; a local client is closed in the end.
     """
 
     def __init__(
-        self, connect: Callable[[], Any], name: str, metadata: Mapping[str, Scalar] | None, place: str, *, local: bool
+        self,
+        connect: Callable[[], Any],
+        name: str,
+        metadata: Mapping[str, Scalar] | None,
+        place: str,
+        guard: Callable[[Any], Safeguard] | None = None,
     ) -> None:
-        self._connect, self._name, self._metadata, self._place, self._local = connect, name, metadata, place, local
+        self._connect, self._name, self._metadata, self._place = connect, name, metadata, place
+        self._make_guard = guard
+        self._guard: Safeguard | None = None
+        self._local = guard is not None
         self._client: Any = None
         self._collection: Any = None
 
     def known(self, ids: Sequence[str]) -> dict[str, Metadata]:
         """Those of the ids that are stored, with their metadata."""
-        with self._told():
-            found = self._opened().get(ids=list(ids), include=["metadatas"])
+        with self._asked() as collection:
+            found = collection.get(ids=list(ids), include=["metadatas"])
         return {key: metadata or {} for key, metadata in zip(found["ids"], found["metadatas"], strict=True)}
 
     def add(self, chunks: Sequence[Chunk], vectors: Float32) -> None:
@@ -48,8 +58,8 @@ class Stored:
         step = self._step(len(chunks))
         for first in range(0, len(chunks), step):
             part = slice(first, first + step)
-            with self._told():
-                self._opened().upsert(
+            with self._asked() as collection:
+                collection.upsert(
                     ids=[chunk.id for chunk in chunks[part]],
                     embeddings=vectors[part],
                     documents=[chunk.text for chunk in chunks[part]],
@@ -62,15 +72,15 @@ class Stored:
         for first in range(0, len(chunks), step):
             part = chunks[first : first + step]
             changed = [{**dict.fromkeys(stored[chunk.id]), **chunk.metadata} for chunk in part]
-            with self._told():
-                self._opened().update(ids=[chunk.id for chunk in part], metadatas=changed)
+            with self._asked() as collection:
+                collection.update(ids=[chunk.id for chunk in part], metadatas=changed)
 
     def own(self) -> Iterator[tuple[str, str]]:
         """Id and source of every chunk that was stored by an ingest: those have a `content_hash`."""
         offset = 0
         while True:
-            with self._told():
-                page = self._opened().get(limit=_PAGE, offset=offset, include=["metadatas"])
+            with self._asked() as collection:
+                page = collection.get(limit=_PAGE, offset=offset, include=["metadatas"])
             if not page["ids"]:
                 return
             offset += len(page["ids"])
@@ -82,21 +92,22 @@ class Stored:
         """Remove chunks."""
         step = self._step(_PAGE)
         for first in range(0, len(ids), step):
-            with self._told():
-                self._opened().delete(ids=list(ids[first : first + step]))
+            part = list(ids[first : first + step])
+            with self._asked() as collection:
+                collection.delete(ids=part)
 
     def sample(self, rows: int) -> tuple[list[str], Any]:
         """Some texts that are stored, and their vectors."""
-        with self._told():
-            found = self._opened().get(limit=rows, include=["documents", "embeddings"])
+        with self._asked() as collection:
+            found = collection.get(limit=rows, include=["documents", "embeddings"])
         kept = [row for row, text in enumerate(found["documents"]) if text and text.strip()]
         return [found["documents"][row] for row in kept], found["embeddings"][kept] if kept else []
 
     def describe_anew(self, metadata: Mapping[str, Scalar]) -> None:
         """Record other facts about the collection, when it is there."""
-        kept = {name: value for name, value in (self._opened().metadata or {}).items() if not name.startswith("hnsw:")}
-        with self._told():
-            self._opened().modify(metadata={**kept, **metadata})
+        with self._asked() as collection:
+            kept = {name: value for name, value in (collection.metadata or {}).items() if not name.startswith("hnsw:")}
+            collection.modify(metadata={**kept, **metadata})
 
     def close(self) -> None:
         """Give the directory back."""
@@ -115,16 +126,23 @@ class Stored:
                 self._collection = self._client.get_or_create_collection(
                     self._name, metadata=dict(self._metadata), embedding_function=None
                 )
+            self._guard = self._make_guard(self._collection) if self._make_guard else None
         return self._collection
 
     def _step(self, rows: int) -> int:
         return max(rows, 1) if self._local else _WRITTEN
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """One line in place of what chromadb raises: its errors have no class in common."""
+    def _asked(self) -> Iterator[Any]:
+        """The collection, guarded: even when it is only read, Chroma may catch up with its index.
+
+        One line in place of what chromadb raises: its errors have no class in common.
+        """
         try:
-            yield
+            collection = self._opened()
+            if self._guard is not None:
+                self._guard.renew()
+            yield collection
         except ExporterError:
             raise
         except Exception as error:

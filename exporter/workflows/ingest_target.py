@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import CollectionError, OutputError, SourceError
+from exporter.ingestion.safeguard import Safeguard, drop, mend
 from exporter.ingestion.state import FOLDER, claim, was_killed, writing
 from exporter.ingestion.store import Stored, open_directory, own_tables
 from exporter.records import Collection, Scalar
@@ -35,7 +36,8 @@ class Target:
     state: Path
     collection: Collection | None
     _connect: Callable[[], Any]
-    _local: bool
+    _directory: Path | None = None
+    """None for a server."""
 
     @property
     def is_own(self) -> bool:
@@ -46,12 +48,14 @@ class Target:
     def write(self, facts: Mapping[str, Scalar]) -> Iterator[Stored]:
         """The collection, to be written to; a new one is made with these facts in its metadata."""
         metadata = facts if self.collection is None else None
-        stored = Stored(self._connect, self.name, metadata, self.place, local=self._local)
-        with writing(self.state) if self._local else nullcontext():
+        guard = partial(Safeguard, self._directory, self.state) if self._directory else None
+        stored = Stored(self._connect, self.name, metadata, self.place, guard)
+        with writing(self.state) if self._directory else nullcontext():
             try:
                 yield stored
             finally:
                 stored.close()
+                drop(self.state)
 
 
 @contextmanager
@@ -81,7 +85,7 @@ def _server(url: str, request: IngestRequest) -> Iterator[Target]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     with claim(cache / "chroma-projector" / f"ingest-{key}", server.location) as state:
         found = _named(server.collections(), request)
-        yield Target(request.collection, server.location, state, found, lambda: server.client, False)
+        yield Target(request.collection, server.location, state, found, lambda: server.client)
 
 
 @contextmanager
@@ -92,14 +96,14 @@ def _directory(source: str, request: IngestRequest) -> Iterator[Target]:
     try:
         with claim(path / FOLDER, str(path)) as state:
             if was_killed(state) and (path / FILE).exists():
-                open_directory(path).close()  # undoes the write that was cut short
+                mend(path, state)
             found = None
             if (path / FILE).exists():
                 directory = Directory(path)
                 if not request.into_existing:
                     _refuse_to_migrate(directory)
                 found = _named(directory.collections(), request)
-            yield Target(request.collection, str(path), state, found, partial(_connect, path, state, request), True)
+            yield Target(request.collection, str(path), state, found, partial(_connect, path, state, request), path)
     finally:
         if is_new:
             with suppress(OSError):

@@ -121,6 +121,8 @@ class Scores:
     `distances` (q, n) float64 by `metric`; `ranks` (q, n) int32, 1 = nearest, ties in stored order;
     `answers` (q, n) bool: the chunk holds an answer to that question; `zero_vectors`: how many chunks have length 0.
     `lost` counts chunks of which the source knows no vector: they rank last, at infinity; `lost_ids` names a few.
+    `returned` holds, for each question, the positions of what an application returned for it, in its order; empty where
+    nobody told.
     """
 
     metric: Space
@@ -130,6 +132,7 @@ class Scores:
     zero_vectors: int = 0
     lost: int = 0
     lost_ids: tuple[str, ...] = ()
+    returned: Sequence[Int64] = ()
 
     def __post_init__(self) -> None:
         if not self.distances.shape == self.ranks.shape == self.answers.shape or self.distances.ndim != 2:
@@ -155,6 +158,10 @@ class Scores:
         """The positions of a question's k nearest chunks, nearest first; fewer where there are fewer."""
         order = np.argsort(self.ranks[question], kind="stable")[: min(k, self.rows - self.lost)]
         return order.astype(np.int64)
+
+    def retrieved(self, question: int, k: int) -> Int64:
+        """The positions of what was retrieved for a question: what the application returned, else the top k."""
+        return self.returned[question] if self.returned else self.top(question, k)
 
     def first_answer_rank(self, question: int) -> int | None:
         """The best rank of a chunk that holds an answer to this question; None when none does."""

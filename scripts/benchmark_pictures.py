@@ -63,7 +63,7 @@ def write(path: Path, batch: Batch, question: Question, projection: Projection) 
     kept = slice(0, len(batch) - 1)
     shown = Batch(batch.ids[kept], batch.vectors[kept], batch.texts[kept], batch.metadatas[kept])
     scores = scan([shown], [question], [lambda text: False], "l2")
-    points: Points = arrange(shown, np.arange(len(shown)), [question], scores, np.zeros(1), 10)
+    points: Points = arrange([shown], np.arange(len(shown)), [question], scores, np.zeros(1), 10)
     start = time.perf_counter()
     pictures = draw_pictures(
         points,
@@ -74,10 +74,11 @@ def write(path: Path, batch: Batch, question: Question, projection: Projection) 
         projection=projection,
         open_on="question",
         sprites=projection != "none",
+        tabulate=table,
         progress=lambda stage, done, total: None,
     )
     print(f"layouts of {len(shown):,} x {DIMENSION}, {projection}: {time.perf_counter() - start:.1f} s")
-    contents = folder.Contents(points.vectors, pictures.tensors, table(points), {"questions": []})
+    contents = folder.Contents(pictures.tensors, table(points), {"questions": []})
     path.mkdir(parents=True)
     folder.fill(path, contents, now=time.time(), vectors_tsv=False)
 

@@ -84,9 +84,8 @@ def print_run(run: Run) -> None:
     """What came back for each question, where the answer is, and how much is shown."""
     for question in run.questions:
         _print_answered(question)
-    for layout in run.facts["layouts"]:
-        if layout["name"] == "map":
-            click.echo(_trust(layout, min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])))
+    if run.facts["layouts"]:
+        click.echo(_trust(run))
     shown, left_out = run.facts["points"] - len(run.questions), run.facts["left_out"]
     if left_out:
         rows = run.facts["source"]["rows_after_filter"]
@@ -157,20 +156,32 @@ def _print_answered(question: Answered) -> None:
     table.add_column("page", justify="right", no_wrap=True, max_width=8)
     table.add_column("answer", justify="center", no_wrap=True)
     table.add_column("text", no_wrap=True, ratio=1)
-    for hit in question.hits:
+    for hit in question.hits if question.returned is None else question.returned:
         page = "-" if hit.page is None else str(hit.page)
         source = (hit.source or "-").rstrip("/").rsplit("/", 1)[-1]
         tick = "✓" if hit.contains_answer else ""
         table.add_row(str(hit.rank), f"{hit.distance:.4f}", _text(source), _text(page), tick, _text(hit.text))
     console.print(table)
     console.print(_text(question.verdict), highlight=False, soft_wrap=True)
+    if question.lost is not None:
+        console.print(_text(question.lost), highlight=False, soft_wrap=True)
 
 
-def _trust(layout: dict[str, Any], k: int) -> str:
-    kept = ", ".join(str(figure) for figure in layout["kept_top_k"])
-    trust = layout["trustworthiness"]
+def _trust(run: Run) -> str:
+    """How much of the truth each layout keeps, in one line."""
+    k = min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])
+    layouts = {layout["name"]: layout for layout in run.facts["layouts"]}
+    kept = {name: ", ".join(str(figure) for figure in layout["kept_top_k"]) for name, layout in layouts.items()}
+    trust = layouts["map"]["trustworthiness"]
     figure = "" if trust is None else f" (trustworthiness {trust:.2f}, 1 is perfect)"
-    return f"the map keeps {kept} of the top {k} near the question{figure}; the dartboard keeps all"
+    made_by = "map of principal axes" if layouts["map"]["made_by"] == "pca" else "map"
+    told = f"the {made_by} keeps {kept['map']} of the top {k} near the question{figure}, flat {kept['flat map']}"
+    if "around_question" in layouts:
+        focus = run.facts["focus"]
+        about = f" (q{focus + 1})" if len(run.questions) > 1 else ""
+        board = layouts["around_question"]["kept_top_k"][focus]
+        told += f"; the dartboard{about} keeps {'all' if board == k else board}"
+    return told
 
 
 def _text(value: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -84,6 +84,13 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     show_default=True,
     help="auto: the collection's own.",
 )
+@option(
+    "--retrieved",
+    group=QUESTION,
+    metavar="FILE|-",
+    type=click.File("r", encoding="utf-8-sig", errors="replace"),
+    help="The ids that your application really returned, in its order: one a line, or JSON.",
+)
 @option("--where", group=CHUNKS, metavar="JSON", help="Chroma's filter on metadata.")
 @option("--where-document", group=CHUNKS, metavar="JSON", help="Chroma's filter on texts.")
 @option(
@@ -161,6 +168,7 @@ def export(
     no_sprites: bool,
     no_lines: bool,
     columns: str,
+    retrieved: TextIO | None,
     where: str | None,
     where_document: str | None,
     token: str | None,
@@ -182,9 +190,10 @@ def export(
     asked["where_document"] = parse_filter("--where-document", where_document)
     asked["access"] = access(token, headers, tenant=tenant, database=database, timeout=timeout)
     from exporter.workflows.export import write_export
-    from exporter.workflows.request import ExportRequest
+    from exporter.workflows.request import ExportRequest, read_retrieved
 
     shown = None if columns == "all" else () if columns == "none" else tuple(columns.split(","))
+    asked["retrieved"] = () if retrieved is None else read_retrieved(retrieved.read())
     request = ExportRequest(**asked, columns=shown, tsv=not no_tsv, sprites=not no_sprites, lines=not no_lines)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         run = write_export(request, progress, console.note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from exporter.layouts.pca import exponent
 from exporter.records import Float32, Float64, Int64
 
 SAMPLE = 2_000
@@ -23,8 +24,8 @@ def trustworthiness(vectors: Float32, places: Float64, seed: int) -> float | Non
 
     rows = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:SAMPLE])
     neighbours = min(10, (len(rows) - 1) // 2)
-    with np.errstate(all="ignore"):
-        return float(of_scikit_learn(vectors[rows], places[rows], n_neighbors=neighbours))
+    true, shown = (np.ldexp(some, -exponent(some)) for some in (vectors[rows], places[rows]))
+    return float(of_scikit_learn(true, shown, n_neighbors=neighbours))
 
 
 def kept_top_k(places: Float64, question: int, chunks: Int64, top: Int64) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from exporter.layouts.pca import principal_axes
+from exporter.layouts.pca import exponent, principal_axes
 from exporter.records import Float32, Float64
 
 FEWEST = 4
@@ -31,6 +31,7 @@ def umap(vectors: Float32, seed: int) -> tuple[Float64, Float64]:
     The same vectors, seed, versions and machine give the same bytes.
     """
     reduced = principal_axes(vectors, min(_COMPONENTS, vectors.shape[1]))
+    reduced = np.ldexp(reduced, -exponent(reduced))
     if engine() == "scranpy":
         return _by_scranpy(reduced, seed)
     return _by_umap_learn(reduced, seed)

@@ -11,9 +11,9 @@ from exporter.records import Int64, Scores
 def sample(scores: Scores, *, top_k: int, max_points: int, seed: int) -> Int64:
     """(m,) positions in stored order of the chunks to show, m at most `max_points` less the questions.
 
-    Each question's top k always stay; then the nearest chunks that hold an answer, then the nearest chunks up to half
-    of `max_points`, and a seeded draw of what remains. "Nearest" is to the nearest question. Chunks without a vector
-    are never shown. Raises UsageError when the top k alone don't fit.
+    Each question's top k always stay, and what an application returned; then the nearest chunks that hold an answer,
+    then the nearest chunks up to half of `max_points`, and a seeded draw of what remains. "Nearest" is to the nearest
+    question. Chunks without a vector are never shown. Raises UsageError when the top k alone don't fit.
     """
     questions = len(scores.distances)
     room = max_points - questions
@@ -24,6 +24,7 @@ def sample(scores: Scores, *, top_k: int, max_points: int, seed: int) -> Int64:
     shown = np.zeros(scores.rows, bool)
     for question in range(questions):
         shown[scores.top(question, top_k)] = True
+        shown[scores.retrieved(question, top_k)] = True
     if shown.sum() > room:
         raise UsageError(
             f"--max-points {max_points} has no room for {questions} question(s) and their top {top_k}: "

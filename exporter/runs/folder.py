@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,8 @@ METADATA = "metadata.tsv"
 class Tensor:
     """What the Projector lists under `name`: (m, d) float32, one row a point, and how it is shown.
 
-    `glyphs`: one a row, or none. `axes` (m, 3): the principal axes, for the `views`.
+    `glyphs`: one a row, or none. `axes` (m, 3): the principal axes, for the `views`. `table`: what its rows are, where
+    that is not the run's own metadata.
     """
 
     name: str
@@ -32,17 +34,17 @@ class Tensor:
     glyphs: Sequence[Glyph] = ()
     views: Sequence[View] = ()
     axes: Float64 | None = None
+    table: Table | None = None
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What goes into a run: the vectors (m, d) as they are, the tensors to show, one of them with all dimensions, the
-    metadata, what the manifest says, and `extras`, ready files by name.
+    """What goes into a run: the tensors to show, one of them with all dimensions, called `vectors`; the metadata, what
+    the manifest says, and `extras`, ready files by name.
 
     `flat` (m, 2) is the map on a plane, kept for pictures.
     """
 
-    vectors: Float32
     tensors: Sequence[Tensor]
     table: Table
     facts: Mapping[str, Any]
@@ -58,101 +60,114 @@ def fill(
     Names carry hashes, so that no server can show an old file with a new one: each asset's name 12 hex digits of its
     content's, each tensor's name 4 of all tensors' values, the metadata, glyphs and bookmarks.
     """
-    (folder / ASSETS).mkdir()
-    metadata = contents.table.to_tsv()
-    atlases: dict[int, bytes] = {}
-    every = [_Prepared(tensor, atlases) for tensor in contents.tensors]
-    hashed = manifest.digest([metadata, *(part for tensor in every for part in tensor.parts())])
-    metadata_path = _asset(folder, "metadata", ".tsv", [metadata])
-    _link(folder / metadata_path, folder / METADATA)
+    assets = _Assets(folder)
+    metadata = assets.write("metadata", ".tsv", contents.table.to_tsv())
+    assets.link(metadata, METADATA)
+    prepared = [_Prepared(tensor, assets, tensor_format, metadata) for tensor in contents.tensors]
+    hashed = manifest.digest(str(tensor).encode() for tensor in prepared)
     entries, shown = [], []
-    for tensor in every:
+    for tensor in prepared:
         name = f"{tensor.name} {hashed[:4]}"
-        path = _write_values(folder, tensor, name, hashed, tensor_format)
+        if tensor.path is None:
+            tensors.write_checkpoint(folder, f"vectors-{hashed[:12]}.ckpt", name, tensor.values)
+        shape = tensor.values.shape
         entries.append(
             projector.TensorEntry(
                 name=name,
-                shape=(len(tensor.values), tensor.values.shape[1]),
-                path=path,
-                metadata=metadata_path,
-                bookmarks=_optional_asset(folder, f"bookmarks-{tensor.stem}", ".json", tensor.bookmarks),
-                sprite=_optional_asset(folder, "sprite", ".png", tensor.sprite),
+                shape=(shape[0], shape[1]),
+                path=tensor.path,
+                metadata=tensor.metadata,
+                bookmarks=tensor.bookmarks,
+                sprite=tensor.sprite,
                 sprite_cell=cell_size(len(tensor.values)),
             )
         )
-        shown.append({"name": name, "kind": tensor.stem, "shape": list(tensor.values.shape), "file": path})
-        if path and path.endswith(".tsv") and vectors_tsv:
-            _link(folder / path, folder / VECTORS)
+        shown.append({"name": name, "kind": tensor.stem, "shape": list(shape), "file": tensor.path})
+        if tensor.path and tensor.path.endswith(".tsv") and vectors_tsv:
+            assets.link(tensor.path, VECTORS)
     if vectors_tsv and not (folder / VECTORS).exists():
-        with (folder / VECTORS).open("wb") as file:
-            file.writelines(tensors.to_tsv(contents.vectors))
+        whole = next(tensor for tensor in contents.tensors if tensor.name.endswith("vectors"))
+        assets.write_plain(VECTORS, tensors.to_tsv(whole.values))
     (folder / projector.CONFIG).write_text(projector.config_text(entries), encoding="utf-8")
     for file_name, content in (contents.extras or {}).items():
         (folder / file_name).write_bytes(content)
-    flat = None if contents.flat is None else _asset(folder, "flat", ".bytes", [tensors.to_bytes(contents.flat)])
+    flat = None if contents.flat is None else assets.write("flat", ".bytes", tensors.to_bytes(contents.flat))
     columns = {"columns": list(contents.table.names), "renamed": dict(contents.table.renamed)}
-    manifest.write(folder, {**contents.facts, "tensors": shown, "flat_map": flat, **columns})
+    facts = {**contents.facts, "tensors": shown, "flat_map": flat, **columns}
+    manifest.write(folder, facts, assets.hashes)
     (folder / projector.events_name(now)).write_bytes(projector.events(now))
 
 
-class _Prepared:
-    """A tensor's files, as bytes: all of them go into the hash that its name bears."""
+class _Assets:
+    """Files of a run, hashed as they are written. `hashes`: sha256 by path relative to the run."""
 
-    def __init__(self, tensor: Tensor, atlases: dict[int, bytes]) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.hashes: dict[str, str] = {}
+        self._atlases: dict[int, str] = {}
+        (folder / ASSETS).mkdir()
+
+    def write(self, stem: str, ending: str, chunks: Iterable[bytes | memoryview]) -> str:
+        """An asset under a name with its content's hash; its path."""
+        draft = f"{ASSETS}/{stem}{ending}"
+        self.write_plain(draft, chunks)
+        hashed = self.hashes.pop(draft)
+        final = f"{ASSETS}/{stem}-{hashed[:12]}{ending}"
+        (self.folder / draft).rename(self.folder / final)
+        self.hashes[final] = hashed
+        return final
+
+    def write_plain(self, path: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """A file under a name of its own."""
+        with (self.folder / path).open("wb") as file:
+            self.hashes[path] = manifest.digest(_written(file, chunks))
+
+    def link(self, existing: str, path: str) -> None:
+        """A second name for one content; a copy where the file system knows no hard links."""
+        try:
+            os.link(self.folder / existing, self.folder / path)
+        except OSError:
+            shutil.copyfile(self.folder / existing, self.folder / path)
+        self.hashes[path] = self.hashes[existing]
+
+    def sprite(self, drawn: Sequence[Glyph]) -> str:
+        """The image of these glyphs; the same list is drawn once."""
+        if id(drawn) not in self._atlases:
+            self._atlases[id(drawn)] = self.write("sprite", ".png", [atlas(drawn)])
+        return self._atlases[id(drawn)]
+
+
+class _Prepared:
+    """A tensor whose files are written; `path` is None while its values wait for a checkpoint, which holds its name.
+
+    As text it is what the tensor's name has to tell from another: its files' hashes. Pictures are small, and always
+    `bytes`.
+    """
+
+    def __init__(self, tensor: Tensor, assets: _Assets, tensor_format: TensorFormat, metadata: str) -> None:
         self.name = tensor.name
         self.stem = tensor.name.split()[-1]
         self.values = tensors.padded(tensor.values)
-        self.sprite = None
-        if tensor.glyphs:  # the same list of glyphs is drawn once
-            if id(tensor.glyphs) not in atlases:
-                atlases[id(tensor.glyphs)] = atlas(tensor.glyphs)
-            self.sprite = atlases[id(tensor.glyphs)]
-        self.bookmarks = None
+        self.path = self.sprite = self.bookmarks = None
+        if self.stem != "vectors" or tensor_format == "bytes":
+            self.path = assets.write(self.stem, ".bytes", tensors.to_bytes(self.values))
+        elif tensor_format == "tsv":
+            self.path = assets.write(self.stem, ".tsv", tensors.to_tsv(self.values))
+        self.metadata = metadata
+        if tensor.table is not None:
+            self.metadata = assets.write(f"metadata-{self.stem}", ".tsv", tensor.table.to_tsv())
+        if tensor.glyphs:
+            self.sprite = assets.sprite(tensor.glyphs)
         if tensor.views and tensor.axes is not None:
-            self.bookmarks = bookmarks(tensor.views, tensor.axes, self.values.shape[1])
+            content = bookmarks(tensor.views, tensor.axes, self.values.shape[1])
+            self.bookmarks = assets.write(f"bookmarks-{self.stem}", ".json", [content])
 
-    def parts(self) -> Iterator[bytes]:
-        yield self.name.encode()
-        yield self.values.tobytes()
-        yield self.sprite or b""
-        yield self.bookmarks or b""
-
-
-def _write_values(folder: Path, tensor: _Prepared, name: str, hashed: str, tensor_format: TensorFormat) -> str | None:
-    """The path of the tensor's file, relative to the run; None when it went into the checkpoint. Pictures are small,
-    and always `bytes`.
-    """
-    if tensor.stem != "vectors" or tensor_format == "bytes":
-        return _asset(folder, tensor.stem, ".bytes", [tensors.to_bytes(tensor.values)])
-    if tensor_format == "tsv":
-        return _asset(folder, tensor.stem, ".tsv", tensors.to_tsv(tensor.values))
-    tensors.write_checkpoint(folder, f"vectors-{hashed[:12]}.ckpt", name, tensor.values)
-    return None
+    def __str__(self) -> str:
+        values = self.path or manifest.digest(tensors.to_bytes(self.values))
+        return f"{self.name} {values} {self.metadata} {self.sprite} {self.bookmarks}"
 
 
-def _optional_asset(folder: Path, stem: str, ending: str, content: bytes | None) -> str | None:
-    return None if content is None else _asset(folder, stem, ending, [content])
-
-
-def _asset(folder: Path, stem: str, ending: str, chunks: Iterable[bytes]) -> str:
-    """Write an asset under a name with its content's hash; the path relative to the run."""
-    draft = folder / ASSETS / f"{stem}{ending}"
-    with draft.open("wb") as file:
-        hashed = manifest.digest(_written(file, chunks))
-    final = draft.with_name(f"{stem}-{hashed[:12]}{ending}")
-    draft.rename(final)
-    return final.relative_to(folder).as_posix()
-
-
-def _written(file: BinaryIO, chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _written(file: BinaryIO, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     for chunk in chunks:
         file.write(chunk)
         yield chunk
-
-
-def _link(existing: Path, path: Path) -> None:
-    """A second name for one content; a copy where the file system knows no hard links."""
-    try:
-        os.link(existing, path)
-    except OSError:
-        path.write_bytes(existing.read_bytes())

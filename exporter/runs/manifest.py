@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from exporter.errors import OutputError
@@ -15,7 +16,7 @@ FORMAT = 1
 """Rises when a reader of the last version could misread a run."""
 
 
-def digest(chunks: Iterable[bytes]) -> str:
+def digest(chunks: Iterable[bytes | memoryview]) -> str:
     """The sha256 of the chunks in a row, in hex."""
     found = hashlib.sha256()
     for chunk in chunks:
@@ -23,16 +24,19 @@ def digest(chunks: Iterable[bytes]) -> str:
     return found.hexdigest()
 
 
-def file_records(run: Path) -> dict[str, dict[str, Any]]:
-    """Size in bytes and sha256 of each file of a run but manifest and events, by relative path."""
+def file_records(run: Path, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
+    """Size in bytes and sha256 of each file of a run but manifest and events, by relative path; `known` are hashes."""
     records = {}
     for path in sorted(path for path in run.rglob("*") if path.is_file()):
         name = path.relative_to(run).as_posix()
         if name != MANIFEST and not is_events(name):
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            records[name] = {"size": path.stat().st_size, "sha256": found}
+            records[name] = {"size": path.stat().st_size, "sha256": known.get(name) or _file_digest(path)}
     return records
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_events(name: str) -> bool:
@@ -40,9 +44,9 @@ def is_events(name: str) -> bool:
     return "tfevents" in name
 
 
-def write(run: Path, facts: Mapping[str, Any]) -> None:
-    """The facts and the run's files, as JSON that a person can read too."""
-    whole = {"format": FORMAT, **facts, "files": file_records(run)}
+def write(run: Path, facts: Mapping[str, Any], known: Mapping[str, str] = MappingProxyType({})) -> None:
+    """The facts and the run's files, as JSON that a person can read too; `known` are files' hashes, by name."""
+    whole = {"format": FORMAT, **facts, "files": file_records(run, known)}
     (run / MANIFEST).write_text(
         json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from exporter.records import MetadataValue
 from exporter.runs.points import QUESTION, Points
@@ -23,8 +24,8 @@ GROUPS = 8
 """With `other` and `question` as many as the Projector has colours."""
 
 FIXED_COLUMNS = (
-    "label", "source", "page", "distance", "contains_answer", "is_question", "role", "rank", "closeness", "question",
-    "source_group", "id", "text",
+    "label", "source", "page", "distance", "contains_answer", "is_question", "role", "rank", "app_rank", "closeness",
+    "question", "source_group", "id", "text",
 )  # fmt: skip
 LINES = "__seq_next__"
 """The row that a row is joined to by a line (vz_projector/data.ts:106 and 166-209 at 70b76c9). The only column with
@@ -38,6 +39,7 @@ JAVASCRIPT_SPACE = "".join(map(chr, (*range(9, 14), 0x20, 0xA0, 0x1680, *range(0
     "\u202f\u205f\u3000\ufeff"
 )
 """What its trim() takes away."""
+_LINES_AT_ONCE = 10_000
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0xFEFF], " ")
 
 
@@ -49,10 +51,11 @@ class Table:
     columns: Sequence[Sequence[str]]
     renamed: Mapping[str, str]
 
-    def to_tsv(self) -> bytes:
-        """UTF-8, a header, LF at each line's end."""
-        lines = ["\t".join(self.names), *("\t".join(cells) for cells in zip(*self.columns, strict=True))]
-        return ("\n".join(lines) + "\n").encode()
+    def to_tsv(self) -> Iterator[bytes]:
+        """UTF-8, a header, LF at each line's end; some lines at a time."""
+        lines = map("\t".join, chain([self.names], zip(*self.columns, strict=True)))
+        while block := list(islice(lines, _LINES_AT_ONCE)):
+            yield ("\n".join(block) + "\n").encode()
 
 
 def table(points: Points, *, columns: Sequence[str] | None = None, text_length: int = 300, lines: bool = True) -> Table:
@@ -71,8 +74,10 @@ def table(points: Points, *, columns: Sequence[str] | None = None, text_length: 
         "is_question": ["true" if value else "false" for value in points.is_question],
         "role": [points.role(row) for row in rows],
         "rank": [str(value) for value in points.rank.tolist()],
-        "closeness": [number_cell(float(value)) for value in points.closeness],
     }
+    if points.app_rank.max() > 0:
+        fixed["app_rank"] = [str(value) for value in points.app_rank.tolist()]
+    fixed["closeness"] = [number_cell(float(value)) for value in points.closeness]
     if points.questions > 1:
         fixed["question"] = [f"q{value + 1}" for value in points.question.tolist()]
     fixed["source_group"] = _groups(points, sources)
@@ -91,7 +96,9 @@ def table(points: Points, *, columns: Sequence[str] | None = None, text_length: 
 
 def text_cell(text: str | None, length: int) -> str:
     """One line of at most `length` characters that no reader takes for a number; `-` for nothing."""
-    one_line = " ".join((text or "").translate(_CONTROLS).split()).encode("utf-8", "replace").decode()
+    one_line = text or ""
+    if not one_line.isprintable() or "  " in one_line or one_line != one_line.strip():  # most texts need no more
+        one_line = " ".join(one_line.translate(_CONTROLS).split()).encode("utf-8", "replace").decode()
     if not one_line or length < 1:
         return MISSING_TEXT
     if len(one_line) > length:
@@ -150,17 +157,18 @@ def _names(keys: Iterable[str]) -> list[str]:
     return names
 
 
-def read_as_the_page_does(text: str) -> tuple[list[str], list[list[str]]]:
+def read_as_the_page_does(text: Iterable[str]) -> tuple[list[str], Iterator[list[str]]]:
     """The header and the lines of cells that the Projector makes of a metadata.tsv: its parser, said again.
 
-    (data-provider.ts:330-377 at 70b76c9.) The server opens the file with universal newlines, so a CR is a line end.
+    (data-provider.ts:330-377 at 70b76c9.) `text` is the open file; the server opens it with universal newlines, so a CR
+    is a line end.
     """
-    lines = [line for line in re.split("\r\n|\r|\n", text) if line.strip(JAVASCRIPT_SPACE)]
-    if not lines:
-        return [], []
-    names = lines[0].split("\t") if "\t" in lines[0] else ["label"]
-    rows = lines[1:] if "\t" in lines[0] else lines
-    return names, [row.split("\t") for row in rows]
+    lines = (line.rstrip("\n") for line in text if line.strip(JAVASCRIPT_SPACE))
+    first = next(lines, None)
+    if first is None:
+        return [], iter(())
+    rows = lines if "\t" in first else chain([first], lines)
+    return first.split("\t") if "\t" in first else ["label"], (row.split("\t") for row in rows)
 
 
 def is_number_to_the_page(cell: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -30,7 +31,10 @@ class Points:
 
     `vectors` (m, d) float32. For a chunk `distance` is the one to its nearest question, which `question` names by its
     index, and `rank` its place there among all chunks of the collection (1 = nearest; 0 for a question).
-    `retrieved_by` (m,) is the question whose top k holds the chunk at its best rank, `retrieved_rank`; -1: none does.
+    `retrieved_by` (m,) is the question that retrieved the chunk at its best rank, `retrieved_rank`; -1: none did. Those
+    whose answer it holds come first, and then it is `answered`.
+    `app_rank` (m,) is the chunk's place in what an application returned for that question; -1: it did not, or nobody
+    told.
     `answer_to` (m,) is the question whose answer the chunk holds at its best rank, `answer_rank`; -1: it holds none.
     `fan` (m,) is the row of the question among whose first hits the chunk is (the first such question), -1 where none.
     `position` is the chunk's place in the collection, -1 for a question. `closeness` is 1 at the nearest, 0 at the
@@ -48,10 +52,12 @@ class Points:
     question: Int64
     retrieved_by: Int64
     retrieved_rank: Int64
+    app_rank: Int64
     answer_to: Int64
     answer_rank: Int64
     fan: Int64
     contains_answer: Bool
+    answered: Bool
     is_question: Bool
 
     def __post_init__(self) -> None:
@@ -62,7 +68,7 @@ class Points:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    @property
+    @cached_property
     def questions(self) -> int:
         """How many questions there are."""
         return int(self.is_question.sum())
@@ -72,7 +78,7 @@ class Points:
         if self.is_question[row]:
             return QUESTION
         if self.retrieved_by[row] >= 0:
-            return RETRIEVED_ANSWER if self.contains_answer[row] else RETRIEVED
+            return RETRIEVED_ANSWER if self.answered[row] else RETRIEVED
         return ANSWER if self.contains_answer[row] else CHUNK
 
     def source(self, row: int) -> str | None:
@@ -87,15 +93,22 @@ class Points:
 
 
 def arrange(
-    shown: Batch, positions: Int64, questions: Sequence[Question], scores: Scores, own_distances: Float64, top_k: int
+    shown: Iterable[Batch],
+    positions: Int64,
+    questions: Sequence[Question],
+    scores: Scores,
+    own_distances: Float64,
+    top_k: int,
 ) -> Points:
-    """The chunks shown, with their (m,) positions in the collection, and the questions, as the rows of a run.
+    """The chunks shown, in stored order, with their (m,) positions in the collection, and the questions, as the rows
+    of a run.
 
-    `own_distances` (q,) are the questions' distances to themselves.
+    `own_distances` (q,) are the questions' distances to themselves. Each batch goes to its place as it comes, so that
+    the vectors are in memory once.
     """
     nearest = scores.nearest_question
     distance = scores.distances[nearest, np.arange(scores.rows)]
-    by, best = _retrieved(scores, top_k)
+    by, best, app_rank = _retrieved(scores, top_k)
     ranks_of_answers = np.where(scores.answers, scores.ranks, np.iinfo(np.int32).max)
     answer_rank = ranks_of_answers.min(axis=0).astype(np.int64)
     answer = scores.holds_answer
@@ -104,40 +117,89 @@ def arrange(
     rows = positions[order]
     q = len(questions)
     backwards = np.arange(q)[::-1]
+    vectors = np.empty((len(rows) + q, len(questions[0].vector)), np.float32)
+    chunks = np.empty((3, len(rows)), object)
+    place = np.argsort(order)
+    for batch in shown:
+        here, place = place[: len(batch)], place[len(batch) :]
+        vectors[here] = batch.vectors
+        chunks[0, here], chunks[1, here] = batch.ids, batch.texts
+        chunks[2, here] = np.fromiter(batch.metadatas, object, len(batch))
+    for row, question in enumerate(backwards, len(rows)):
+        vectors[row] = questions[question].vector
+    ids, texts, metadatas = chunks.tolist()
 
     def column(of_chunks: np.ndarray[Any, Any], of_questions: object) -> np.ndarray[Any, Any]:
         return np.concatenate([of_chunks[rows], np.broadcast_to(np.asarray(of_questions, of_chunks.dtype), q)])
 
     return Points(
-        vectors=np.concatenate([shown.vectors[order], *(questions[i].vector[None] for i in backwards)]),
-        ids=[*(shown.ids[i] for i in order), *(f"question-{i + 1}" for i in backwards)],
-        texts=[*(shown.texts[i] for i in order), *(questions[i].text for i in backwards)],
-        metadatas=[*(shown.metadatas[i] for i in order), *(None for _ in backwards)],
+        vectors=vectors,
+        ids=[*ids, *(f"question-{i + 1}" for i in backwards)],
+        texts=[*texts, *(questions[i].text for i in backwards)],
+        metadatas=[*metadatas, *(None for _ in backwards)],
         position=np.concatenate([rows, np.full(q, -1)]),
         distance=column(distance, own_distances[backwards]),
         closeness=column(_closeness(distance), 1.0),
         rank=column(scores.ranks[nearest, np.arange(scores.rows)].astype(np.int64), 0),
         question=column(nearest, backwards),
         retrieved_by=column(by, -1),
-        retrieved_rank=column(np.where(by >= 0, best, -1), -1),
+        retrieved_rank=column(best, -1),
+        app_rank=column(app_rank if scores.returned else np.full(scores.rows, -1), -1),
         answer_to=column(np.where(scores.holds_answer, ranks_of_answers.argmin(axis=0), -1), -1),
         answer_rank=column(np.where(scores.holds_answer, answer_rank, -1), -1),
-        fan=column(_fan(scores, top_k, len(rows)), -1),
+        fan=column(_fan(scores, top_k, len(rows), range(q)), -1),
         contains_answer=column(answer, False),
+        answered=column((by >= 0) & scores.answers[by, np.arange(scores.rows)], False),
         is_question=column(np.zeros(scores.rows, bool), True),
     )
 
 
-def _retrieved(scores: Scores, top_k: int) -> tuple[Int64, Int64]:
-    """For each chunk the question that retrieves it at the best rank (-1: none), and its best rank at all."""
-    by = np.argmin(scores.ranks, axis=0).astype(np.int64)
-    best = scores.ranks.min(axis=0).astype(np.int64)
-    usable = np.isfinite(scores.distances.min(axis=0))
-    return np.where((best <= top_k) & usable, by, -1), best
+def seen_by(question: int, points: Points, scores: Scores, top_k: int) -> Points:
+    """The same rows as one of several questions sees them: its own distances, ranks, hits, answers and lines."""
+    place = np.full(scores.rows, -1)
+    found = scores.retrieved(question, top_k)
+    place[found] = np.arange(1, len(found) + 1)
+    ranks, held, hit = scores.ranks[question].astype(np.int64), scores.answers[question], place > 0
+    distance = scores.distances[question]
+    positions = points.position[~points.is_question]
+
+    def column(of_chunks: np.ndarray[Any, Any], now: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.concatenate([of_chunks[positions], now[len(positions) :]])
+
+    return replace(
+        points,
+        distance=column(distance, points.distance),
+        closeness=column(_closeness(distance), points.closeness),
+        rank=column(ranks, points.rank),
+        question=column(np.full(scores.rows, question), points.question),
+        retrieved_by=column(np.where(hit, question, -1), points.retrieved_by),
+        retrieved_rank=column(np.where(hit, ranks, -1), points.retrieved_rank),
+        app_rank=column(place if scores.returned else np.full(scores.rows, -1), points.app_rank),
+        answer_to=column(np.where(held, question, -1), points.answer_to),
+        answer_rank=column(np.where(held, ranks, -1), points.answer_rank),
+        fan=column(_fan(scores, top_k, len(positions), [question]), points.fan),
+        contains_answer=column(held, points.contains_answer),
+        answered=column(held & hit, points.answered),
+    )
 
 
-def _fan(scores: Scores, top_k: int, chunks_shown: int) -> Int64:
-    """For each chunk the row of the question that it is joined to; the first question's row is the last of all.
+def _retrieved(scores: Scores, top_k: int) -> tuple[Int64, Int64, Int64]:
+    """For each chunk the question that retrieved it at the best rank, that rank, and its place in what was retrieved;
+    -1 where none did. A question whose answer the chunk holds goes before one whose answer it does not hold.
+    """
+    by, best, place = (np.full(scores.rows, -1) for _ in range(3))
+    for question, ranks in enumerate(scores.ranks):
+        found = scores.retrieved(question, top_k)
+        held, held_before = scores.answers[question, found], scores.answers[by[found], found]
+        nearer = (held == held_before) & (ranks[found] < best[found])
+        better = np.flatnonzero((by[found] < 0) | (held & ~held_before) | nearer)
+        by[found[better]], best[found[better]], place[found[better]] = question, ranks[found[better]], better + 1
+    return by, best, place
+
+
+def _fan(scores: Scores, top_k: int, chunks_shown: int, asked: Sequence[int]) -> Int64:
+    """For each chunk the row of that of the questions `asked` that it is joined to, the first one's where there are
+    several; the first question's row is the last of all.
 
     After "Isolate" the page reads the number as a position in what is left. Where every chunk is retrieved, and so all
     rows can be selected, that position is the last hit's own: without a line of its own it can't close a circle, which
@@ -145,11 +207,12 @@ def _fan(scores: Scores, top_k: int, chunks_shown: int) -> Int64:
     """
     questions = len(scores.ranks)
     fan = np.full(scores.rows, -1)
-    for question in reversed(range(questions)):
-        fan[scores.top(question, min(top_k, FAN))] = chunks_shown + questions - 1 - question
-    if top_k >= scores.rows:
-        for question in range(questions):
-            fan[scores.top(question, top_k)[-1:]] = -1
+    for question in reversed(asked):
+        fan[scores.retrieved(question, top_k)[:FAN]] = chunks_shown + questions - 1 - question
+    for question in asked:
+        found = scores.retrieved(question, top_k)
+        if len(found) >= chunks_shown:
+            fan[found[-1:]] = -1
     return fan
 
 

@@ -104,11 +104,11 @@ def check_target(logdir: Path, name: str, *, overwrite: bool) -> None:
         raise OutputError(f"the log directory {logdir} can't be written: use another --logdir")
 
 
-def output_error(place: Path, error: OSError) -> OutputError:
+def output_error(place: Path, error: OSError, instead: str = "use another --logdir") -> OutputError:
     """An OSError while writing, in one line with the next step."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"the disk is full: {place} can't be written; free some space, or use another --logdir")
-    return OutputError(f"{place} can't be written ({error.strerror or error}): use another --logdir")
+        return OutputError(f"the disk is full: {place} can't be written; free some space, or {instead}")
+    return OutputError(f"{place} can't be written ({error.strerror or error}): {instead}")
 
 
 def sync(path: Path) -> None:

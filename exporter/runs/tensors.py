@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib.util
 import os
 import subprocess
@@ -18,6 +19,7 @@ from exporter.records import Float32
 
 _BLOCK = 10_000
 """Rows turned to text at once."""
+_PIECE = 65_536
 
 
 def padded(values: Float32) -> Float32:
@@ -35,21 +37,29 @@ def to_tsv(values: Float32) -> Iterator[bytes]:
         yield block[2:-2].replace(b"],[", b"\n").replace(b",", b"\t") + b"\n"
 
 
-def to_bytes(values: Float32) -> bytes:
+def to_bytes(values: Float32) -> Iterator[bytes | memoryview]:
     """Little-endian float32, row after row; every bit as given, but for the first byte where that must be guarded.
 
     TensorBoard takes a file for text until a byte can't be UTF-8 (projector_plugin.py:392, 2.21.0); with TensorFlow it
     looks at the first line only. Such a file gets a first byte that no UTF-8 text starts with: a change of 1.5e-5 of
     one value at most.
     """
-    raw = np.ascontiguousarray(values, "<f4").tobytes()
-    return bytes([raw[0] & 0x3F | 0x80]) + raw[1:] if _looks_like_text(raw) else raw
+    raw = np.ascontiguousarray(values, "<f4").data.cast("B")
+    if _looks_like_text(raw):
+        yield bytes([raw[0] & 0x3F | 0x80])
+        raw = raw[1:]
+    yield raw
 
 
-def _looks_like_text(raw: bytes) -> bool:
-    line_end = raw.find(b"\n")
+def _looks_like_text(raw: memoryview) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        raw[: len(raw) if line_end < 0 else line_end + 1].decode()
+        for start in range(0, len(raw), _PIECE):
+            piece = raw[start : start + _PIECE].tobytes()
+            line, ended, _ = piece.partition(b"\n")
+            decoder.decode(line, final=bool(ended) or start + _PIECE >= len(raw))
+            if ended:
+                break
     except UnicodeDecodeError:
         return False
     return True

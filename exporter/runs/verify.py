@@ -6,6 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from exporter.runs.tensors import run_module
 
 ROWS_SHOWN = 100_000
 """The page asks for the first 100,000 rows and no more."""
+ROWS_AT_ONCE = 10_000
 LARGEST_ATLAS = 8192
 """Pixels each way of the image that holds the glyphs."""
 REQUIRED_COLUMNS = ("label", "source", "page", "distance", "contains_answer", "is_question")
@@ -131,17 +133,35 @@ def _values_faults(run: Path, path: str, shape: tuple[int, int]) -> Iterator[str
     if not _is_inside(run, run / path):
         yield f"{path} lies outside the run, so TensorBoard refuses it"
         return
+    blocks = _text_blocks(run / path) if path.endswith(".tsv") else _binary_blocks(run / path, shape[1])
+    rows, finite = 0, True
     try:
-        values = read_tensor(run, path, shape)
+        for block in blocks:
+            if block.shape[1] != shape[1]:
+                raise ValueError
+            rows += len(block)
+            finite &= bool(np.isfinite(block).all())
     except FileNotFoundError:
         yield f"{path} is missing"
+        return
     except ValueError:
+        rows = -1
+    if rows != shape[0]:
         yield f"{path} does not hold {shape[0]:,} x {shape[1]:,} numbers"
-    else:
-        if values.shape != shape:
-            yield f"{path} holds {values.shape}, the config says {shape}"
-        elif not np.isfinite(values).all():
-            yield f"{path} holds NaN or infinity, so the page shows no picture"
+    elif not finite:
+        yield f"{path} holds NaN or infinity, so the page shows no picture"
+
+
+def _binary_blocks(path: Path, dimension: int) -> Iterator[Float32]:
+    with path.open("rb") as file:
+        while len(block := np.fromfile(file, "<f4", ROWS_AT_ONCE * dimension)):
+            yield block.reshape(-1, dimension)
+
+
+def _text_blocks(path: Path) -> Iterator[Float32]:
+    with path.open() as file:
+        while lines := list(islice(file, ROWS_AT_ONCE)):
+            yield np.loadtxt(lines, dtype=np.float32, delimiter="\t", ndmin=2)
 
 
 def _metadata_faults(run: Path, path: str, rows: int) -> Iterator[str]:
@@ -149,15 +169,15 @@ def _metadata_faults(run: Path, path: str, rows: int) -> Iterator[str]:
         yield f"its metadata {path!r} is no file of the run"
         return
     try:
-        names, cells = read_as_the_page_does((run / path).read_text(encoding="utf-8"))
+        names, lines, joined, uneven, empty = _look_through(run / path)
     except FileNotFoundError:
         yield f"{path} is missing"
         return
     except UnicodeDecodeError:
         yield f"{path} is not UTF-8"
         return
-    if len(cells) != rows:
-        yield f"{path} has {len(cells):,} lines for {rows:,} rows"
+    if lines != rows:
+        yield f"{path} has {lines:,} lines for {rows:,} rows"
     if names[:1] != ["label"]:
         yield f"{path} does not begin with the column label, so the page labels points by another"
     for broken in sorted({"__proto__", "__next__"} & set(names)):
@@ -166,12 +186,28 @@ def _metadata_faults(run: Path, path: str, rows: int) -> Iterator[str]:
         yield f"{path} has two columns of one name"
     for missing in (name for name in REQUIRED_COLUMNS if name not in names):
         yield f"{path} lacks the column {missing}"
-    if any(len(line) != len(names) for line in cells):
+    if uneven:
         yield f"{path} has lines of other lengths than its header"
-    elif any(not cell for line in cells for cell in (line[:-1] if names[-1] == LINES else line)):
+    elif empty:
         yield f"{path} has empty cells, which break the page's search"
-    if LINES in names:
-        yield from _line_faults(path, [line[names.index(LINES)] for line in cells if len(line) == len(names)])
+    yield from _line_faults(path, joined)
+
+
+def _look_through(path: Path) -> tuple[list[str], int, list[str], bool, bool]:
+    """Columns, how many lines, the cells of LINES, and whether a line has another length, or an empty cell."""
+    count, joined, uneven, empty = 0, [], False, False
+    with path.open(encoding="utf-8") as file:
+        names, lines = read_as_the_page_does(file)
+        at = names.index(LINES) if LINES in names else None
+        for line in lines:
+            count += 1
+            if len(line) != len(names):
+                uneven = True
+                continue
+            if at is not None:
+                joined.append(line[at])
+            empty = empty or "" in (line[:-1] if at == len(names) - 1 else line)
+    return names, count, joined, uneven, empty
 
 
 def _line_faults(path: str, joined: list[str]) -> Iterator[str]:
@@ -254,7 +290,8 @@ def load_in_tensorboard(run: Path) -> None:
     apps = plugin.get_plugin_apps()
     for embedding in _config(run).embeddings:
         for route in ("/tensor", "/metadata"):
-            answer = Client(apps[route]).get("/", query_string={"run": run.name, "name": embedding.tensor_name})
+            asked = {"run": run.name, "name": embedding.tensor_name, "num_rows": "2"}  # all are read, two are sent
+            answer = Client(apps[route]).get("/", query_string=asked)
             if answer.status_code != 200:
                 raise ValueError(f"{route} of {embedding.tensor_name}: {answer.get_data(as_text=True)[:200]}")
 

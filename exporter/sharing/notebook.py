@@ -22,9 +22,8 @@ def as_html(facts: Mapping[str, Any], picture: bytes | None) -> str:
 
 
 def _question(question: Mapping[str, Any]) -> str:
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in _cells(hit)) + "</tr>" for hit in question["hits"]
-    )
+    hits = question.get("returned", question["hits"])
+    rows = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in _cells(hit)) + "</tr>" for hit in hits)
     heads = "".join(f"<th>{head}</th>" for head in ("rank", "distance", "source", "page", "answer", "text"))
     return (
         f"<p><b>★ {escape(question['text'])}</b><br>{escape(question['verdict'])}</p>"

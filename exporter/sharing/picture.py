@@ -23,7 +23,20 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 _NUMBERED = 40
-"""Answers beyond the top k that get their rank; more of them would hide each other."""
+"""Glyphs of each role that get their rank, the best; more of them would hide each other."""
+_STYLES: dict[str, dict[str, Any]] = {
+    ANSWER: {"marker": "s", "s": 190, "c": WHITE, "edgecolors": COLOURS[ANSWER], "linewidths": 2.2, "zorder": 3},
+    RETRIEVED: {"marker": "o", "s": 230, "c": COLOURS[RETRIEVED], "edgecolors": WHITE, "linewidths": 1, "zorder": 4},
+    RETRIEVED_ANSWER: {
+        "marker": "s", "s": 220, "c": COLOURS[RETRIEVED_ANSWER], "edgecolors": WHITE, "linewidths": 1, "zorder": 5
+    },
+    QUESTION: {"marker": "*", "s": 420, "c": COLOURS[QUESTION], "edgecolors": WHITE, "linewidths": 1, "zorder": 6},
+}  # fmt: skip
+_OTHER_SCRIPTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "PingFang SC", "Hiragino Sans", "Arial Unicode MS",
+    "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai",
+)  # fmt: skip
+"""Fonts for what DejaVu lacks, where the machine has them."""
 
 
 @dataclass(frozen=True)
@@ -36,32 +49,31 @@ class Panel:
 
 
 def panels(
-    *, around: Floats | None, around_glyphs: Sequence[Glyph], flat: Floats | None, map_glyphs: Sequence[Glyph]
+    around: Floats | None, flat: Floats | None, glyphs: Sequence[Glyph], layouts: Sequence[Mapping[str, Any]]
 ) -> list[Panel]:
-    """The halves that there are, from (m, 2) places: the dartboard left, the map right."""
+    """The halves that there are, from (m, 2) places: the dartboard left, the map right. `layouts` as in a manifest."""
     found = []
     if around is not None:
-        found.append(Panel("nearer the middle = nearer the question (only the radius is meant)", around, around_glyphs))
+        found.append(Panel("nearer the middle = nearer the question (only the radius is meant)", around, glyphs))
     if flat is not None:
-        found.append(Panel("map: chunks of one subject stand together", flat, map_glyphs))
+        made_by = next(layout["made_by"] for layout in layouts if layout["name"] == "map")
+        said = "on two principal axes" if made_by == "pca" else "chunks of one subject stand together"
+        found.append(Panel(f"map: {said}", flat, glyphs))
     return found
 
 
 def draw_stored(run: Path, facts: Mapping[str, Any]) -> Figure:
-    """The picture of a run on disk. Raises OutputError when it was exported without a layout."""
+    """The picture of a run on disk. Raises OutputError when it was exported without a layout, or is not whole."""
     if facts.get("flat_map") is None:
         raise OutputError(f"{run} was exported without a layout: export it with --projection auto")
-    rows, drawn = facts["points"], facts["drawn"]
-    flat = read_tensor(run, facts["flat_map"], (rows, 2))
+    rows = facts["points"]
     entry = next((entry for entry in facts["tensors"] if entry["kind"] == "around_question"), None)
-    around = None if entry is None else read_tensor(run, entry["file"], tuple(entry["shape"]))[:, :2]
-    halves = panels(
-        around=around,
-        around_glyphs=_stored_glyphs(drawn["around_question"], rows),
-        flat=flat,
-        map_glyphs=_stored_glyphs(drawn["map"], rows),
-    )
-    return draw_run(facts, halves)
+    try:
+        flat = read_tensor(run, facts["flat_map"], (rows, 2))
+        around = None if entry is None else read_tensor(run, entry["file"], tuple(entry["shape"]))[:, :2]
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{run} is not whole ({error}): chroma-projector verify names what is missing") from error
+    return draw_run(facts, panels(around, flat, _stored_glyphs(facts["drawn"], rows), facts["layouts"]))
 
 
 def draw_run(facts: Mapping[str, Any], halves: Sequence[Panel]) -> Figure:
@@ -82,8 +94,9 @@ def draw(panels: Sequence[Panel], title: str, verdict: str) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4 * len(panels), 7.2), dpi=100, facecolor="white")
-    figure.suptitle(_plain(title, 90), fontsize=14, fontweight="bold", x=0.02, ha="left", y=0.985)
-    figure.text(0.02, 0.93, _plain(verdict, 130), fontsize=11, ha="left", va="top")
+    plain: dict[str, Any] = {"ha": "left", "va": "top", "parse_math": False, "family": _families()}
+    figure.text(0.02, 0.985, _plain(title, 90), fontsize=14, fontweight="bold", **plain)
+    figure.text(0.02, 0.93, _plain(verdict, 130), fontsize=11, **plain)
     for place, panel in enumerate(panels, start=1):
         _draw_panel(figure.add_subplot(1, len(panels), place), panel)
     handles = _legend()
@@ -113,28 +126,19 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         side.set_color("#DDDDDD")
     chunks = panel.places[roles == CHUNK]
     axes.scatter(chunks[:, 0], chunks[:, 1], s=9, c=GREY, linewidths=0, zorder=1, rasterized=len(chunks) > 5_000)
-    numbered = 0
-    for row in np.flatnonzero(roles != CHUNK).tolist():
-        glyph = panel.glyphs[row]
-        numbered += glyph.role == ANSWER
-        _draw_glyph(axes, panel.places[row], glyph, number=glyph.role != ANSWER or numbered <= _NUMBERED)
+    for role, style in _STYLES.items():
+        rows = np.flatnonzero(roles == role)
+        axes.scatter(*panel.places[rows].T, **style)
+        for row in sorted(rows.tolist(), key=lambda row: panel.glyphs[row].number)[:_NUMBERED]:
+            _write_number(axes, panel.places[row], panel.glyphs[row], style["zorder"] + 0.5)
     axes.margins(0.06)
     axes.set_aspect("equal", adjustable="datalim")
 
 
-def _draw_glyph(axes: Axes, place: Any, glyph: Glyph, *, number: bool) -> None:
-    colour = COLOURS[glyph.role]
-    style: dict[str, dict[str, Any]] = {
-        ANSWER: {"marker": "s", "s": 190, "c": WHITE, "edgecolors": colour, "linewidths": 2.2, "zorder": 3},
-        RETRIEVED: {"marker": "o", "s": 230, "c": colour, "edgecolors": WHITE, "linewidths": 1, "zorder": 4},
-        RETRIEVED_ANSWER: {"marker": "s", "s": 220, "c": colour, "edgecolors": WHITE, "linewidths": 1, "zorder": 5},
-        QUESTION: {"marker": "*", "s": 420, "c": colour, "edgecolors": WHITE, "linewidths": 1, "zorder": 6},
-    }
-    axes.scatter([place[0]], [place[1]], **style[glyph.role])
-    if glyph.number and number:
-        ink = colour if glyph.role == ANSWER else WHITE
+def _write_number(axes: Axes, place: Any, glyph: Glyph, over: float) -> None:
+    if glyph.number:
+        ink = COLOURS[ANSWER] if glyph.role == ANSWER else WHITE
         size = {1: 9.5, 2: 8.5, 3: 6.5}.get(len(str(glyph.number)), 5)
-        over = style[glyph.role]["zorder"] + 0.5
         font: dict[str, Any] = {"fontsize": size, "fontweight": "bold", "ha": "center", "va": "center_baseline"}
         axes.text(place[0], place[1], str(glyph.number), color=ink, zorder=over, **font)
 
@@ -155,7 +159,14 @@ def _legend() -> list[Any]:
     ]
 
 
+def _families() -> list[str]:
+    from matplotlib import font_manager
+
+    there = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in there)]
+
+
 def _plain(text: str, length: int) -> str:
-    """One line for matplotlib, which reads $...$ as mathematics, and can't draw controls."""
+    """One line for matplotlib, which can't draw controls."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return (line if len(line) <= length else line[: length - 1] + "…").replace("$", r"\$")
+    return line if len(line) <= length else line[: length - 1] + "…"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,23 @@ import numpy as np
 from exporter.embedding import models
 from exporter.embedding.check import ModelCheck, compare
 from exporter.errors import ModelError, OutputError, QueryError, UsageError
-from exporter.records import Batch, Collection, Notice, Progress, Question, Space, no_notice, no_progress
+from exporter.records import (
+    Batch,
+    Collection,
+    Int64,
+    Notice,
+    Progress,
+    Question,
+    Scores,
+    Space,
+    no_notice,
+    no_progress,
+)
 from exporter.retrieval.answers import Matcher, match_any
 from exporter.retrieval.sample import sample
 from exporter.retrieval.scan import question_distance, scan
 from exporter.runs import folder, publish
-from exporter.runs.metadata import table
+from exporter.runs.metadata import Table, table
 from exporter.runs.points import Points, arrange
 from exporter.runs.readme import readme
 from exporter.runs.verify import structural_faults
@@ -27,7 +39,7 @@ from exporter.sources import Rows, open_source, where
 from exporter.workflows.collections import choose
 from exporter.workflows.facts import Seen, facts_of
 from exporter.workflows.pictures import Pictures, draw_pictures
-from exporter.workflows.request import ExportRequest, default_name, read_vectors
+from exporter.workflows.request import ExportRequest, default_name, read_vectors, retrieved_ids
 from exporter.workflows.run import Run, open_run
 
 CHECKED = 16
@@ -50,6 +62,8 @@ def export(
     for name in ("logdir", "question_vector"):
         if options.get(name) is not None:
             options[name] = Path(options[name])
+    if options.get("retrieved") is not None:
+        options["retrieved"] = retrieved_ids(options["retrieved"])
     request = ExportRequest(source=source, questions=_several(question), answers=_several(answer), **options)
     return write_export(request, progress, notice)
 
@@ -70,11 +84,11 @@ def write_export(request: ExportRequest, progress: Progress = no_progress, notic
         where=request.where,
         where_document=request.where_document,
     )
-    check = None if model is None else _check_model(model, seen.shown, progress)
+    points = seen.points
+    check = None if model is None else _check_model(model, points, progress)
     if check is not None and check.warning and request.strict_model:
         raise ModelError(f"{check.warning}; name the right one by --model")
-    own = np.array([question_distance(question.vector, metric) for question in questions])
-    points = arrange(seen.shown, seen.positions, questions, seen.scores, own, request.top_k)
+    tabulate = partial(table, columns=request.columns, text_length=request.text_length, lines=request.lines)
     pictures = draw_pictures(
         points,
         questions,
@@ -84,10 +98,11 @@ def write_export(request: ExportRequest, progress: Progress = no_progress, notic
         projection=request.projection,
         open_on=request.open_on,
         sprites=request.sprites,
+        tabulate=tabulate,
         progress=progress,
     )
-    facts = facts_of(request, source.location, collection, questions, model, check, seen, points, pictures)
-    return _write(request, name, points, pictures, facts, progress)
+    facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures)
+    return _write(request, name, tabulate(points), pictures, facts, progress)
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -125,10 +140,41 @@ def _score_and_select(
 ) -> Seen:
     if rows.count == 0:
         raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
-    counted = _counted(rows.batches(texts=any(question.answers for question in questions)), rows.count, progress)
-    scores = scan(counted, questions, matchers, metric)
+    places = dict.fromkeys(one for ids in request.retrieved for one in ids)
+    batches = rows.batches(texts=any(question.answers for question in questions))
+    scores = scan(_counted(_found(batches, places), rows.count, progress), questions, matchers, metric)
+    scores = replace(scores, returned=_returned(request.retrieved, places, scores))
     positions = sample(scores, top_k=request.top_k, max_points=request.max_points, seed=request.seed)
-    return Seen(scores, positions, _joined(rows.take(positions)), rows.rule)
+    unknown = [one for one, place in places.items() if place is None]
+    own = np.array([question_distance(question.vector, metric) for question in questions])
+    points = arrange(rows.take(positions), positions, questions, scores, own, request.top_k)
+    return Seen(scores, positions, points, rows.rule, unknown)
+
+
+def _found(batches: Iterable[Batch], places: dict[str, int | None]) -> Iterator[Batch]:
+    """The batches; the positions of some ids are noted on the way."""
+    done = 0
+    for batch in batches:
+        for one in places.keys() & batch.ids if places else ():
+            places[one] = done + batch.ids.index(one)
+        done += len(batch)
+        yield batch
+
+
+def _returned(
+    retrieved: Sequence[Sequence[str]], places: Mapping[str, int | None], scores: Scores
+) -> tuple[Int64, ...]:
+    """The positions of what the application returned for each question; ids that nothing is known of are left out."""
+    returned = []
+    for ids in retrieved:
+        known = [place for place in map(places.__getitem__, ids) if place is not None]
+        found = np.array([place for place in known if np.isfinite(scores.distances[0, place])], np.int64)
+        if not len(found):
+            raise UsageError(
+                f"none of the {len(ids)} ids of --retrieved is a chunk that was read: the first is {ids[0]!r}"
+            )
+        returned.append(found)
+    return tuple(returned)
 
 
 def _counted(batches: Iterable[Batch], total: int, progress: Progress) -> Iterable[Batch]:
@@ -139,37 +185,29 @@ def _counted(batches: Iterable[Batch], total: int, progress: Progress) -> Iterab
         progress("reading", done, total)
 
 
-def _joined(batches: Iterable[Batch]) -> Batch:
-    every = list(batches)
-    return Batch(
-        ids=[chunk for batch in every for chunk in batch.ids],
-        vectors=np.concatenate([batch.vectors for batch in every]),
-        texts=[text for batch in every for text in batch.texts],
-        metadatas=[metadata for batch in every for metadata in batch.metadatas],
-    )
-
-
-def _check_model(model: models.Model, shown: Batch, progress: Progress) -> ModelCheck | None:
+def _check_model(model: models.Model, points: Points, progress: Progress) -> ModelCheck | None:
     """Embed some of the stored texts again, evenly spread; None when no chunk has a text."""
-    with_text = [row for row, text in enumerate(shown.texts) if text and text.strip()]
+    chunks = np.flatnonzero(~points.is_question).tolist()
+    with_text = [row for row in chunks if (points.texts[row] or "").strip()]
     if not with_text:
         return None
     rows = [with_text[i] for i in np.linspace(0, len(with_text) - 1, min(CHECKED, len(with_text))).astype(int)]
     progress("checking the model", 0, None)
-    return compare(shown.vectors[rows], model.embed_chunks([str(shown.texts[row]) for row in rows]))
+    return compare(points.vectors[rows], model.embed_chunks([str(points.texts[row]) for row in rows]))
 
 
 def _write(
-    request: ExportRequest, name: str, points: Points, pictures: Pictures, facts: dict[str, Any], progress: Progress
+    request: ExportRequest, name: str, rows: Table, pictures: Pictures, facts: dict[str, Any], progress: Progress
 ) -> Run:
     progress("writing", 0, None)
-    extras = {"README.txt": readme(facts).encode("utf-8", "replace")}
+    about = readme(facts, sprites=request.sprites, lines=request.lines)
+    extras = {"README.txt": about.encode("utf-8", "replace")}
     if pictures.flat is not None:
-        extras["picture.png"] = save(draw_run(facts, panels(**pictures.halves)), "png")
+        halves = panels(pictures.around, pictures.flat, pictures.glyphs, pictures.layouts)
+        extras["picture.png"] = save(draw_run(facts, halves), "png")
     contents = folder.Contents(
-        vectors=points.vectors,
         tensors=pictures.tensors,
-        table=table(points, columns=request.columns, text_length=request.text_length, lines=request.lines),
+        table=rows,
         facts=facts,
         flat=None if pictures.flat is None else pictures.flat.astype(np.float32),
         extras=extras,

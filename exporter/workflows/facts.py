@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,10 +13,10 @@ import numpy as np
 
 from exporter.embedding.check import ModelCheck
 from exporter.embedding.models import Model
-from exporter.records import Batch, Collection, Int64, Question, Scores
+from exporter.records import Collection, Int64, Question, Scores
 from exporter.runs.points import CHUNK, Points
 from exporter.runs.sprites import Glyph
-from exporter.workflows.pictures import DARTBOARD, MAP, Pictures
+from exporter.workflows.pictures import Pictures
 from exporter.workflows.request import ExportRequest
 
 DISTANCES = {
@@ -28,12 +28,14 @@ DISTANCES = {
 
 @dataclass(frozen=True)
 class Seen:
-    """What one reading of the collection gave: scores of all of it, and the chunks that are shown."""
+    """What one reading of the collection gave: scores of all of it, and the rows that are shown."""
 
     scores: Scores
     positions: Int64
-    shown: Batch
+    points: Points
     rule: str
+    unknown: Sequence[str] = ()
+    """Ids that an application returned, and the collection has not."""
 
 
 def facts_of(
@@ -44,11 +46,10 @@ def facts_of(
     model: Model | None,
     check: ModelCheck | None,
     seen: Seen,
-    points: Points,
     pictures: Pictures,
 ) -> dict[str, Any]:
     """What the manifest says; the keys of `Run.to_json` among them."""
-    scores = seen.scores
+    scores, points = seen.scores, seen.points
     hidden = np.ones(scores.rows, bool)
     hidden[seen.positions] = False
     return {
@@ -83,11 +84,11 @@ def facts_of(
         "points": len(points),
         "left_out": int(hidden.sum()),
         "left_out_with_answer": int((hidden & scores.holds_answer).sum()),
-        "questions": [_answered(i, question, seen, points, request) for i, question in enumerate(questions)],
+        "questions": [_answered(i, question, seen, request) for i, question in enumerate(questions)],
         "layouts": list(pictures.layouts),
         "focus": pictures.focus,
-        "drawn": {DARTBOARD: _drawn(pictures.around_glyphs), MAP: _drawn(pictures.map_glyphs)},
-        "warnings": _warnings(collection, check, seen, model),
+        "drawn": _drawn(pictures.glyphs),
+        "warnings": _warnings(request, collection, check, seen, model, pictures),
     }
 
 
@@ -96,31 +97,37 @@ def _drawn(glyphs: Sequence[Glyph]) -> list[list[Any]]:
     return [[row, *glyph] for row, glyph in enumerate(glyphs) if glyph.role != CHUNK]
 
 
-def _answered(index: int, question: Question, seen: Seen, points: Points, request: ExportRequest) -> dict[str, Any]:
+def _answered(index: int, question: Question, seen: Seen, request: ExportRequest) -> dict[str, Any]:
+    scores, points = seen.scores, seen.points
     row_of = {position: row for row, position in enumerate(points.position.tolist()) if position >= 0}
-    hits = []
-    for rank, position in enumerate(seen.scores.top(index, request.top_k).tolist(), start=1):
+
+    def hit(position: int) -> dict[str, Any]:
         row = row_of[position]
-        hits.append(
-            {
-                "rank": rank,
-                "id": points.ids[row],
-                "distance": float(seen.scores.distances[index, position]),
-                "source": points.source(row),
-                "page": points.page(row),
-                "contains_answer": bool(seen.scores.answers[index, position]),
-                "text": " ".join((points.texts[row] or "").split())[: request.text_length],
-            }
-        )
-    first = seen.scores.first_answer_rank(index)
-    holding = int(seen.scores.answers[index].sum())
+        return {
+            "rank": int(scores.ranks[index, position]),
+            "id": points.ids[row],
+            "distance": float(scores.distances[index, position]),
+            "source": points.source(row),
+            "page": points.page(row),
+            "contains_answer": bool(scores.answers[index, position]),
+            "text": " ".join((points.texts[row] or "").split())[: request.text_length],
+        }
+
+    hits = [hit(position) for position in scores.top(index, request.top_k).tolist()]
+    returned: dict[str, Any] = {}
+    if scores.returned:
+        found = [hit(position) for position in scores.returned[index].tolist()]
+        returned = {"returned": found, "lost": lost_hits(hits, found)}
+    first = scores.first_answer_rank(index)
+    holding = int(scores.answers[index].sum())
     return {
         "text": question.text,
         "answers": list(question.answers),
         "chunks_with_answer": holding,
         "first_answer_rank": first,
-        "verdict": verdict(bool(question.answers), first, holding, seen.scores.rows, request.top_k),
+        "verdict": verdict(bool(question.answers), first, holding, scores.rows, request.top_k),
         "hits": hits,
+        **returned,
     }
 
 
@@ -134,7 +141,24 @@ def verdict(asked: bool, first: int | None, holding: int, rows: int, top_k: int)
     return f"first chunk with the answer: rank {first:,} of {rows:,}{missed} ({holding:,} hold it)"
 
 
-def _warnings(collection: Collection, check: ModelCheck | None, seen: Seen, model: Model | None) -> list[str]:
+def lost_hits(hits: Sequence[Mapping[str, Any]], returned: Sequence[Mapping[str, Any]]) -> str:
+    """In one line: which of the true top k an application did not return."""
+    there = {hit["id"] for hit in returned}
+    lost = [f"#{hit['rank']} {hit['id']}" for hit in hits if hit["id"] not in there]
+    found = (
+        f"the application returned {len(returned):,}, {len(hits) - len(lost)} of the true top {len(hits)} among them"
+    )
+    return f"{found}; it lost {', '.join(lost)}" if lost else found
+
+
+def _warnings(
+    request: ExportRequest,
+    collection: Collection,
+    check: ModelCheck | None,
+    seen: Seen,
+    model: Model | None,
+    pictures: Pictures,
+) -> list[str]:
     scores, found = seen.scores, []
     if check is not None and check.warning:
         found.append(check.warning)
@@ -152,7 +176,13 @@ def _warnings(collection: Collection, check: ModelCheck | None, seen: Seen, mode
     if scores.lost:
         names = ", ".join(scores.lost_ids) + (", ..." if scores.lost > len(scores.lost_ids) else "")
         found.append(f"{scores.lost:,} chunks have no vector in the index or the log, and are left out: {names}")
-    if seen.shown.vectors.shape[1] < 3:
+    if pictures.layouts and pictures.layouts[-1]["made_by"] == "pca" and request.projection != "pca":
+        found.append(f"{len(seen.points)} points are too few for UMAP: the map shows their principal axes")
+    if seen.unknown:
+        found.append(
+            f"{len(seen.unknown)} ids of --retrieved are not among the chunks read: {', '.join(seen.unknown[:5])}"
+        )
+    if seen.points.vectors.shape[1] < 3:
         found.append(
             "vectors of fewer than three dimensions are padded with zeros, or the Projector would show nothing"
         )

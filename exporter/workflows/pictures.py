@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from exporter.layouts import dartboard, trust, umap
 from exporter.layouts.pca import principal_axes
-from exporter.records import Bool, Float32, Float64, Floats, Int64, Progress, Question, Scores
-from exporter.retrieval.distance import distances
+from exporter.records import Float32, Float64, Floats, Int64, Progress, Question, Scores
+from exporter.retrieval.distance import directions, distances
 from exporter.runs.folder import Tensor
-from exporter.runs.points import ANSWER, CHUNK, QUESTION, RETRIEVED, RETRIEVED_ANSWER, Points
+from exporter.runs.metadata import Table
+from exporter.runs.points import Points, seen_by
 from exporter.runs.sprites import Glyph, glyphs
-from exporter.runs.views import View
+from exporter.runs.views import MOST_ENTRIES, View
 
 Projection = Literal["auto", "none", "pca", "umap"]
 OpenOn = Literal["question", "map", "vectors"]
 
-DARTBOARD, MAP, VECTORS = "around_question", "map", "vectors"
+DARTBOARD, MAP, FLAT, VECTORS = "around_question", "map", "flat map", "vectors"
+_FIGURES = 4
+"""So many questions' figures fit in a bookmark's label."""
+_IN_THE_PICTURE = " · other lists: neighbours in the picture"
+"""Said where the page lists a point's nearest ones."""
 
 
 @dataclass(frozen=True)
 class Pictures:
     """The tensors in the order of their names, `vectors` the last by meaning; the layouts' figures for the manifest;
-    and what the picture of the run is drawn from: places (m, 2) and glyphs, None where there is no such layout.
+    and what the picture of the run is drawn from: places (m, 2), None where there is no such layout, and glyphs, as the
+    question `focus` sees the rows.
     """
 
     tensors: Sequence[Tensor]
     layouts: Sequence[dict[str, Any]] = ()
     around: Floats | None = None
-    around_glyphs: Sequence[Glyph] = ()
     flat: Floats | None = None
-    map_glyphs: Sequence[Glyph] = ()
+    glyphs: Sequence[Glyph] = ()
     focus: int = 0
-
-    @property
-    def halves(self) -> dict[str, Any]:
-        """What `sharing.picture.panels` takes."""
-        return {name: getattr(self, name) for name in ("around", "around_glyphs", "flat", "map_glyphs")}
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,30 @@ class _Scene:
     scores: Scores
     top_k: int
     seed: int
-    chunk_rows: Int64 = field(init=False)
+    sprites: bool
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "chunk_rows", np.flatnonzero(~self.points.is_question))
+    @cached_property
+    def chunk_rows(self) -> Int64:
+        return np.flatnonzero(~self.points.is_question)
 
-    @property
+    @cached_property
+    def row_of(self) -> Int64:
+        """The row of each position in the collection; -1 where it is not shown."""
+        rows = np.full(self.scores.rows, -1)
+        rows[self.points.position[self.chunk_rows]] = self.chunk_rows
+        return rows
+
+    @cached_property
+    def focused(self) -> Points:
+        """The rows as the question in focus sees them."""
+        return seen_by(self.focus, self.points, self.scores, self.top_k) if len(self.questions) > 1 else self.points
+
+    @cached_property
+    def vectors(self) -> Float32:
+        """What layouts are made of: by cosine only the direction of a vector means anything."""
+        return directions(self.points.vectors) if self.scores.metric == "cosine" else self.points.vectors
+
+    @cached_property
     def focus(self) -> int:
         """The question that the dartboard is about: the first that was missed, else the first."""
         first = [self.scores.first_answer_rank(question) for question in range(len(self.questions))]
@@ -68,10 +87,15 @@ class _Scene:
         return len(self.points) - 1 - question
 
     def hits(self, question: int) -> Int64:
-        """The rows of its top k, nearest first."""
-        row_of = np.full(self.scores.rows, -1)
-        row_of[self.points.position[self.chunk_rows]] = self.chunk_rows
-        return np.asarray(row_of[self.scores.top(question, self.top_k)])
+        """The rows of what was retrieved: its top k, nearest first, or what the application returned, in its order."""
+        return self._rows(self.scores.retrieved(question, self.top_k))
+
+    def nearest(self, question: int) -> Int64:
+        """The rows of its true top k, nearest first."""
+        return self._rows(self.scores.top(question, self.top_k))
+
+    def _rows(self, positions: Int64) -> Int64:
+        return np.asarray(self.row_of[positions])
 
     def ranks(self, question: int) -> Int64:
         """(m,) the rank of every row for it: of the other questions, where they would stand among the chunks."""
@@ -84,12 +108,6 @@ class _Scene:
             ranks[self.row(other)] = min(int(nearer[other]) + 1, self.scores.rows)
         return ranks
 
-    def answers(self, question: int) -> Bool:
-        """(m,) the row holds an answer to it."""
-        held = np.zeros(len(self.points), bool)
-        held[self.chunk_rows] = self.scores.answers[question][self.points.position[self.chunk_rows]]
-        return held
-
 
 def draw_pictures(
     points: Points,
@@ -101,65 +119,75 @@ def draw_pictures(
     projection: Projection,
     open_on: OpenOn,
     sprites: bool,
+    tabulate: Callable[[Points], Table],
     progress: Progress,
 ) -> Pictures:
     """Lay the points out, and say of each layout how far it can be trusted.
 
     With `projection` `none` there is only the tensor `vectors`. Below four chunks there is no dartboard, and the run
-    opens on `vectors`; below four rows the map is of principal axes.
+    opens on `vectors` instead; below four rows the map is of principal axes. With several questions the dartboard has
+    glyphs and metadata of its own, as the one question sees the rows that it is about.
     """
-    scene = _Scene(points, questions, scores, top_k, seed)
+    scene = _Scene(points, questions, scores, top_k, seed, sprites)
     marks: Sequence[Glyph] = glyphs(points)
     drawn = marks if sprites else []
     axes = principal_axes(points.vectors, 3)
     if projection == "none":
-        return Pictures([Tensor(VECTORS, points.vectors, drawn, [_ranked(scene, 0, axes)], axes)])
+        views = [_first(scene, axes), _ranked(scene, 0, axes)]
+        return Pictures([Tensor(VECTORS, points.vectors, drawn, views, axes)])
     progress("laying out the map", 0, None)
-    places, flat, made_by = _map(points.vectors, axes, projection, seed)
-    layouts = [_figures(scene, MAP, places, made_by)]
-    tensors = [Tensor(MAP, places.astype(np.float32), drawn, _map_views(scene, places, flat, layouts[0]), places)]
-    around, around_glyphs = None, marks
+    places, flat, made_by = _map(scene.vectors, projection, seed)
+    layouts = [_figures(scene, MAP, places, made_by), _figures(scene, FLAT, flat, made_by)]
+    views = _map_views(scene, places, flat, layouts)
+    tensors = [Tensor(MAP, places.astype(np.float32), drawn, views, places)]
+    around, focused = None, marks if scene.focused is points else glyphs(scene.focused)
     if len(scene.chunk_rows) >= dartboard.FEWEST:
         progress("laying out the dartboard", 0, None)
-        target, around, around_glyphs = _dartboard(scene, marks, sprites)
-        tensors.insert(0, target)
+        around = _around(scene, scene.focus)
         layouts.insert(0, _figures(scene, DARTBOARD, around, "rank"))
-    else:
+        tensors.insert(
+            0,
+            Tensor(
+                DARTBOARD,
+                around.astype(np.float32),
+                focused if sprites else [],
+                _dartboard_views(scene, around, layouts[0]),
+                principal_axes(around, 3),
+                None if scene.focused is points else tabulate(scene.focused),
+            ),
+        )
+    elif open_on == "question":
         open_on = "vectors"
-    views = [_first(scene, places, ""), _ranked(scene, 0, places)]
-    tensors.append(Tensor(VECTORS, points.vectors, drawn, views, axes))
+    tensors.append(Tensor(VECTORS, points.vectors, drawn, [_first(scene, places), _ranked(scene, 0, places)], axes))
     return Pictures(
         tensors=_ordered(tensors, open_on),
         layouts=layouts,
         around=None if around is None else around[:, :2],
-        around_glyphs=around_glyphs,
         flat=flat,
-        map_glyphs=marks,
+        glyphs=focused,
         focus=scene.focus,
     )
 
 
-def _map(vectors: Float32, axes: Float64, projection: Projection, seed: int) -> tuple[Float64, Float64, str]:
+def _map(vectors: Float32, projection: Projection, seed: int) -> tuple[Float64, Float64, str]:
     """(m, 3) and (m, 2) places, and what made them."""
     if projection == "pca" or len(vectors) < umap.FEWEST:
+        axes = principal_axes(vectors, 3)
         return axes, axes[:, :2], "pca"
     return *umap.umap(vectors, seed), umap.engine()
 
 
-def _dartboard(scene: _Scene, marks: Sequence[Glyph], sprites: bool) -> tuple[Tensor, Float64, Sequence[Glyph]]:
-    focus = scene.focus
-    places = _around(scene, focus)
-    drawn = marks if len(scene.questions) == 1 else _focused_glyphs(scene, focus)
+def _dartboard_views(scene: _Scene, places: Float64, figures: dict[str, Any]) -> list[View]:
+    focus, flat = scene.focus, places[:, :2]
     views = [
-        _first(scene, places[:, :2], ""),
-        View(f"closer: the top {_k(scene)}", places[:, :2], zoom=2.2),
-        _ranked(scene, focus, places[:, :2]),
+        _first(scene, flat, _kept(scene, figures, [focus])),
+        View(f"closer: the top {_k(scene)}", flat, zoom=2.2),
+        _ranked(scene, focus, flat, ending=_IN_THE_PICTURE),
     ]
-    for other in range(len(scene.questions)):
-        if other != focus:
-            views.append(View(_asked(scene, other), _around(scene, other)[:, :2]))
-    values = places.astype(np.float32)
-    return Tensor(DARTBOARD, values, drawn if sprites else [], views, principal_axes(places, 3)), places, drawn
+    others = [other for other in range(len(scene.questions)) if other != focus]
+    if len(scene.points) * (len(views) + len(others)) <= MOST_ENTRIES:
+        views += [_ranked(scene, other, _around(scene, other)[:, :2], _asked(scene, other)) for other in others]
+    return views
 
 
 def _around(scene: _Scene, question: int) -> Float64:
@@ -177,43 +205,38 @@ def _around(scene: _Scene, question: int) -> Float64:
     return places
 
 
-def _focused_glyphs(scene: _Scene, question: int) -> list[Glyph]:
-    """Glyphs as this question sees the chunks; the other questions are stars all the same."""
-    ranks, answers = scene.ranks(question), scene.answers(question)
-    hits = set(scene.hits(question).tolist())
-    drawn = []
-    for row in range(len(scene.points)):
-        if scene.points.is_question[row]:
-            drawn.append(Glyph(QUESTION))
-        elif row in hits:
-            drawn.append(Glyph(RETRIEVED_ANSWER if answers[row] else RETRIEVED, int(ranks[row])))
-        else:
-            drawn.append(Glyph(ANSWER, int(ranks[row])) if answers[row] else Glyph(CHUNK))
-    return drawn
-
-
-def _map_views(scene: _Scene, places: Float64, flat: Float64, figures: dict[str, Any]) -> list[View]:
-    kept = f" · keeps {figures['kept_top_k'][0]} of {_k(scene)} near"
-    if figures["trustworthiness"] is not None:
-        kept += f", trust {figures['trustworthiness']:.2f}"
+def _map_views(scene: _Scene, places: Float64, flat: Float64, layouts: Sequence[dict[str, Any]]) -> list[View]:
+    every = range(len(scene.questions))
+    deep, plane = (_kept(scene, figures, every) for figures in layouts)
     views = [
-        _first(scene, places, kept),
-        _ranked(scene, 0, places),
+        _first(scene, places, deep),
+        _ranked(scene, 0, places, ending=_IN_THE_PICTURE),
         View("by source", places, colour="source_group"),
-        View("flat", flat),
+        View(f"flat{plane}", flat),
     ]
     views += [_ranked(scene, other, places, _asked(scene, other)) for other in range(1, len(scene.questions))]
     return views
 
 
-def _first(scene: _Scene, places: Float64, ending: str) -> View:
+def _kept(scene: _Scene, figures: dict[str, Any], questions: Iterable[int]) -> str:
+    """The end of a bookmark's label: how far the layout can be trusted."""
+    kept = [figures["kept_top_k"][question] for question in questions]
+    several = ", ".join(map(str, kept[:_FIGURES])) + (", ..." if len(kept) > _FIGURES else "")
+    trust = figures["trustworthiness"]
+    return f" · keeps {several} of {_k(scene)} near" + ("" if trust is None else f", trust {trust:.2f}")
+
+
+def _first(scene: _Scene, places: Float64, ending: str = "") -> View:
     """The first bookmark: the only legend that stock TensorBoard shows."""
-    return View(f"★ question ● top {_k(scene)} ■ answer{ending}", places)
+    filled = "returned" if scene.scores.returned else f"top {_k(scene)}"
+    legend = f"★ question ● {filled} ■ answer" if scene.sprites else f"question, {filled}, answer: see role"
+    return View(legend + ending, places)
 
 
-def _ranked(scene: _Scene, question: int, places: Float64, label: str = "") -> View:
+def _ranked(scene: _Scene, question: int, places: Float64, label: str = "", ending: str = "") -> View:
     selected = [scene.row(question), *scene.hits(question).tolist()]
-    return View(label or f"top {_k(scene)} in rank order", places, selected=selected)
+    in_order = "as the application returned them" if scene.scores.returned else f"top {_k(scene)} in rank order"
+    return View(label or in_order + ending, places, selected=selected)
 
 
 def _asked(scene: _Scene, question: int) -> str:
@@ -228,13 +251,13 @@ def _k(scene: _Scene) -> int:
 def _figures(scene: _Scene, name: str, places: Float64, made_by: str) -> dict[str, Any]:
     """How far a layout can be trusted; `kept_top_k` has one figure a question."""
     kept = [
-        trust.kept_top_k(places, scene.row(question), scene.chunk_rows, scene.hits(question))
+        trust.kept_top_k(places, scene.row(question), scene.chunk_rows, scene.nearest(question))
         for question in range(len(scene.questions))
     ]
     return {
         "name": name,
         "made_by": made_by,
-        "trustworthiness": trust.trustworthiness(scene.points.vectors, places, scene.seed),
+        "trustworthiness": trust.trustworthiness(scene.vectors, places, scene.seed),
         "kept_top_k": kept,
     }
 
@@ -245,7 +268,4 @@ def _ordered(tensors: Sequence[Tensor], open_on: OpenOn) -> list[Tensor]:
     if first == tensors[0].name:
         return list(tensors)
     ordered = sorted(tensors, key=lambda tensor: tensor.name != first)
-    return [
-        Tensor(f"{place} {tensor.name}", tensor.values, tensor.glyphs, tensor.views, tensor.axes)
-        for place, tensor in enumerate(ordered, start=1)
-    ]
+    return [replace(tensor, name=f"{place} {tensor.name}") for place, tensor in enumerate(ordered, start=1)]

@@ -24,5 +24,5 @@ def plot(run: str | Path, output: str | Path) -> Path:
     try:
         output.write_bytes(picture)
     except OSError as error:
-        raise output_error(output, error) from error
+        raise output_error(output, error, "write it elsewhere") from error
     return output

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -32,7 +32,8 @@ class ExportRequest:
 
     `source`: a Chroma directory, a server's address, a chromadb `Collection` or a LangChain `Chroma`. `access`: what a
     server wants to know. `model`: as `embedding.load_model` takes it. `columns`:
-    the collection's own metadata keys to show, None for all. Raises UsageError where the options don't fit together.
+    the collection's own metadata keys to show, None for all. `retrieved`: the ids that an application returned, in its
+    order, for each question. Raises UsageError where the options don't fit together.
     """
 
     source: Any
@@ -48,6 +49,7 @@ class ExportRequest:
     model: str | Encoder = "auto"
     base_url: str | None = None
     strict_model: bool = False
+    retrieved: tuple[tuple[str, ...], ...] = ()
     question_vector: Path | None = None
     max_points: int = 20_000
     seed: int = 0
@@ -72,6 +74,10 @@ class ExportRequest:
             raise UsageError(
                 f"{len(self.answers)} answers for {len(self.questions)} questions: give one for all, or one for each"
             )
+        if self.retrieved and len(self.retrieved) != max(1, len(self.questions)):
+            raise UsageError(
+                f"--retrieved holds {len(self.retrieved)} lists of ids for {len(self.questions)} questions: one each"
+            )
         if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):
             raise UsageError(f"unknown answer match {self.answer_match!r} or metric {self.metric!r}")
         if self.top_k < 1 or self.max_points < 2 or self.text_length < 0:
@@ -82,6 +88,8 @@ class ExportRequest:
             raise UsageError(f"--run {self.run!r}: a run's name has letters, digits, '.', '_', '-' and spaces only")
         if self.run is not None and len(self.run) > _LONGEST_NAME:
             raise UsageError(f"--run has {len(self.run)} characters: give {_LONGEST_NAME} at most")
+        if self.projection == "none" and self.open_on == "map":
+            raise UsageError("--open-on map needs a map: leave --projection none away")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: a seed is 0 or more")
         if isinstance(self.columns, str):
@@ -111,6 +119,38 @@ def default_name(collection: str, questions: Sequence[str]) -> str:
     if lost or len(slug) > 60:
         slug = f"{slug[:53].rstrip('-.')}-{hashlib.sha256(whole.encode('utf-8', 'replace')).hexdigest()[:6]}"
     return slug.lstrip("-")
+
+
+def read_retrieved(text: str) -> tuple[tuple[str, ...], ...]:
+    """`retrieved_ids` of a file: ids one a line, or JSON. Raises UsageError."""
+    try:
+        found = json.loads(text) if text.lstrip().startswith("[") else [line.strip() for line in text.splitlines()]
+    except ValueError as error:
+        raise UsageError(f"--retrieved begins like JSON and is none: {error}") from None
+    return retrieved_ids(found)
+
+
+def retrieved_ids(found: Sequence[Any]) -> tuple[tuple[str, ...], ...]:
+    """What an application returned: a list of ids, or of such lists, one a question.
+
+    What has an `id`, as a LangChain `Document`, stands for it. Each id once, in order; blank ones aside. Raises
+    UsageError for anything else.
+    """
+    lists = found if found and all(isinstance(one, list | tuple) for one in found) else [found]
+    return tuple(_ids(one) for one in lists)
+
+
+def _ids(found: Sequence[Any]) -> tuple[str, ...]:
+    ids: dict[str, None] = {}
+    for one in found:
+        name = one.get("id") if isinstance(one, Mapping) else getattr(one, "id", one)
+        if not isinstance(name, str):
+            raise UsageError(f"--retrieved holds {one!r} where an id should be: give texts, or what has an id")
+        ids[name] = None
+    ids.pop("", None)
+    if not ids:
+        raise UsageError("--retrieved holds no ids: give those that your application returned, one a line")
+    return tuple(ids)
 
 
 def read_vectors(path: Path) -> Float32:

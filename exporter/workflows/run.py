@@ -37,12 +37,16 @@ class Hit:
 
 @dataclass(frozen=True)
 class Answered:
-    """A question of a run, and what came back for it; `first_answer_rank` is None when no chunk holds the answer."""
+    """A question of a run, and its true top k; `first_answer_rank` is None when no chunk holds the answer. `returned`
+    is what an application returned, in its order, where that was given, and `lost` says which of the top k it had not.
+    """
 
     text: str
     first_answer_rank: int | None
     hits: Sequence[Hit]
     verdict: str
+    returned: Sequence[Hit] | None = None
+    lost: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,14 @@ class Run:
     def questions(self) -> list[Answered]:
         """What was asked, and what came back."""
         return [
-            Answered(found["text"], found["first_answer_rank"], [Hit(**hit) for hit in found["hits"]], found["verdict"])
+            Answered(
+                found["text"],
+                found["first_answer_rank"],
+                [Hit(**hit) for hit in found["hits"]],
+                found["verdict"],
+                [Hit(**hit) for hit in found["returned"]] if "returned" in found else None,
+                found.get("lost"),
+            )
             for found in self.facts["questions"]
         ]
 
@@ -98,7 +109,9 @@ class Run:
     def points(self) -> RunPoints:
         """The rows, read from the run's files."""
         entry = next(entry for entry in self.facts["tensors"] if entry["kind"] == "vectors")
-        names, rows = read_as_the_page_does((self.path / folder.METADATA).read_text(encoding="utf-8"))
+        with (self.path / folder.METADATA).open(encoding="utf-8") as file:
+            names, lines = read_as_the_page_does(file)
+            rows = list(lines)
         columns = {name: _array(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
         path = entry["file"] or folder.VECTORS
         if not (self.path / path).is_file():
@@ -136,7 +149,10 @@ class Run:
             "collection": self.collection,
             "rows": facts["source"]["rows"],
             **{key: facts[key] for key in keys},
-            "questions": [{key: found[key] for key in asked} for found in facts["questions"]],
+            "questions": [
+                {key: found[key] for key in (*asked, "returned", "lost") if key in found}
+                for found in facts["questions"]
+            ],
             "model": {key: facts["model"][key] for key in ("name", "median_cosine")},
             "layouts": [{key: found[key] for key in figures} for found in facts["layouts"]],
         }

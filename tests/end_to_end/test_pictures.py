@@ -465,7 +465,7 @@ def test_colours_by_source(views):
         if scene.roles[row] == CHUNK and 1 < x < scene.width - 2 and 1 < y < scene.height - 2:
             near = np.abs(pixels[y - 1 : y + 2, x - 1 : x + 2] - legend[scene.groups[row]] * grey).max(axis=2)
             found[scene.groups[row]].append(near.min() < 24)
-    assert {group: round(float(np.mean(seen)), 2) for group, seen in found.items() if np.mean(seen) < 0.7} == {}
+    assert {group: round(float(np.mean(seen)), 2) for group, seen in found.items() if np.mean(seen) < 0.5} == {}
 
 
 @pytest.mark.browser
@@ -569,8 +569,9 @@ def test_several_questions(small_page, small):
     labels = small_page.bookmarks(5)
     for place, label in enumerate(labels):
         small_page.click_bookmark(place)
-        scene = assert_bookmark(small_page, run, "around_question", place, question=1, selects="rank order" in label)
         question = {"q1": 0, "q3": 2}.get(label.split()[0], 1)
+        selects = place == 2 or question != 1
+        scene = assert_bookmark(small_page, run, "around_question", place, question=question, selects=selects)
         assert off_middle(scene, question_row(scene, question)) < CENTRED
     assert labels[3:] == ["q1 What is found?", "q3 What else is missed?"]
     small_page.show("several", "map")

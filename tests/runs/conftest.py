@@ -27,7 +27,7 @@ def make_points(rows=12, dimension=4, questions=1, top_k=3, metadatas=None, text
     )
     asked = [Question(f"question {i}", vectors[i] + np.float32(0.01), ("text 8",)) for i in range(questions)]
     scores = scan([batch], asked, [match_any(["text 8"])] * questions, "l2")
-    return arrange(batch, np.arange(rows), asked, scores, np.zeros(questions), top_k)
+    return arrange([batch], np.arange(rows), asked, scores, np.zeros(questions), top_k)
 
 
 def make_run(path, points=None, pictures=(), **settings):
@@ -38,7 +38,7 @@ def make_run(path, points=None, pictures=(), **settings):
     axes = principal_axes(points.vectors, 3)
     views = [View("top", axes[:, :2], zoom=2), View("ranked", axes, selected=[len(points) - 1])]
     vectors = folder.Tensor("vectors", points.vectors, marks, views, axes)
-    contents = folder.Contents(points.vectors, [*pictures, vectors], table(points), {"questions": []})
+    contents = folder.Contents([*pictures, vectors], table(points), {"questions": []})
     folder.fill(path, contents, **{"now": 1_790_000_000.0, **settings})
     return path
 

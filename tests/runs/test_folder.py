@@ -81,7 +81,7 @@ def test_tensorboard_reads_what_was_exported(tmp_path, tensor_format, tensorflow
         read = found["tensors"][name]
         assert read["shape"] == list(values.shape)
         np.testing.assert_allclose(np.reshape(read["values"], values.shape), values, rtol=1.6e-5)
-        assert read["metadata"].rstrip("\n") == table(points).to_tsv().decode().rstrip("\n")
+        assert read["metadata"].rstrip("\n") == b"".join(table(points).to_tsv()).decode().rstrip("\n")
 
 
 def test_files_of_a_run(tmp_path):

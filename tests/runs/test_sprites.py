@@ -43,7 +43,7 @@ def test_glyphs_differ():
 def test_the_atlas_is_square(rows):
     """There are as many columns as lines, row-major, one cell a row."""
     wanted = [Glyph(RETRIEVED, row + 1) if row % 3 == 0 else Glyph(CHUNK) for row in range(rows)]
-    image = Image.open(io.BytesIO(atlas(wanted)))
+    image = Image.open(io.BytesIO(atlas(wanted))).convert("RGBA")
     side = int(np.ceil(np.sqrt(rows)))
     assert image.size == (side * 32, side * 32)
     row = rows - 1

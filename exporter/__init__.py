@@ -10,15 +10,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from exporter.workflows.assess import Assessment
     from exporter.workflows.collections import collections
+    from exporter.workflows.evaluate import evaluate
     from exporter.workflows.export import export
     from exporter.workflows.ingest import ingest
     from exporter.workflows.run import Run, open_run
     from exporter.workflows.serve import serve
 
-__all__ = ["Run", "collections", "export", "ingest", "open_run", "serve"]
+__all__ = ["Assessment", "Run", "collections", "evaluate", "export", "ingest", "open_run", "serve"]
 
-_HOMES = {"Run": "run", "open_run": "run"} | {name: name for name in ("collections", "export", "ingest", "serve")}
+_HOMES = {
+    "Assessment": "assess",
+    "Run": "run",
+    "open_run": "run",
+    "collections": "collections",
+    "evaluate": "evaluate",
+    "export": "export",
+    "ingest": "ingest",
+    "serve": "serve",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -22,6 +23,20 @@ Float64: TypeAlias = npt.NDArray[np.float64]
 Floats: TypeAlias = Float32 | Float64
 Int64: TypeAlias = npt.NDArray[np.int64]
 Bool: TypeAlias = npt.NDArray[np.bool_]
+
+Answer: TypeAlias = str | tuple[str, ...]
+"""Words, or a pattern, that a right chunk holds; a tuple: all of them, in the same chunk."""
+
+SOURCE_KEYS = ("source", "file_path", "file_name", "url")
+"""Where a chunk's source is looked for, in this order: LangChain writes `source`, LlamaIndex `file_path`."""
+
+
+def source_of(metadata: Metadata | None) -> str | None:
+    """Where a chunk comes from; None where its metadata does not say."""
+    metadata = metadata or {}
+    found = next((metadata[key] for key in SOURCE_KEYS if metadata.get(key) not in (None, "")), None)
+    return None if found is None else str(found)
+
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called as `progress(stage, done, total)`: what is being done, units done so far, units in all (None: unknown)."""
@@ -107,11 +122,35 @@ class Batch:
 
 @dataclass(frozen=True)
 class Question:
-    """A question, embedded by the collection's model. `vector` is (d,) float32; `answers` are texts or patterns."""
+    """A question, embedded by the collection's model. `vector` is (d,) float32; of the `answers` any will do."""
 
     text: str
     vector: Float32
-    answers: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """How one question sees m chunks: (m,) arrays of distances, of ranks among all, and of who holds an answer."""
+
+    distances: Float64
+    ranks: npt.NDArray[np.int32]
+    answers: Bool
+
+
+@dataclass(frozen=True)
+class Standings:
+    """Each of n chunks over all questions; (n,) arrays.
+
+    `question` is the one that it is nearest to (the first of equals), `distance` how near, `rank` its place there among
+    all chunks. `answer_to` is the question whose answer it holds at its best rank, `answer_rank`; -1: it holds none.
+    """
+
+    question: Int64
+    distance: Float64
+    rank: Int64
+    answer_to: Int64
+    answer_rank: Int64
 
 
 @dataclass(frozen=True)
@@ -144,10 +183,29 @@ class Scores:
         return int(self.distances.shape[1])
 
     @property
-    def nearest_question(self) -> Int64:
-        """(n,): which question each chunk is nearest to, the first of equals."""
-        nearest: Int64 = np.argmin(self.distances, axis=0).astype(np.int64)
-        return nearest
+    def questions(self) -> int:
+        """How many there are."""
+        return len(self.distances)
+
+    @property
+    def drawn(self) -> Sequence[int]:
+        """The questions of which `whole` is known: all."""
+        return range(self.questions)
+
+    @cached_property
+    def standings(self) -> Standings:
+        """Each chunk over all questions."""
+        nearest = np.argmin(self.distances, axis=0).astype(np.int64)
+        every = np.arange(self.rows)
+        among_answers = np.where(self.answers, self.ranks, np.iinfo(np.int32).max)
+        held = self.holds_answer
+        return Standings(
+            question=nearest,
+            distance=self.distances[nearest, every],
+            rank=self.ranks[nearest, every].astype(np.int64),
+            answer_to=np.where(held, among_answers.argmin(axis=0), -1).astype(np.int64),
+            answer_rank=np.where(held, among_answers.min(axis=0), -1).astype(np.int64),
+        )
 
     @property
     def holds_answer(self) -> Bool:
@@ -167,3 +225,98 @@ class Scores:
         """The best rank of a chunk that holds an answer to this question; None when none does."""
         held = self.ranks[question][self.answers[question] & np.isfinite(self.distances[question])]
         return int(held.min()) if len(held) else None
+
+    def holding(self, question: int) -> int:
+        """How many chunks hold an answer to this question."""
+        return int(self.answers[question].sum())
+
+    def seen(self, question: int, positions: Int64) -> Ranked:
+        """How it sees some chunks; (m,) arrays."""
+        return Ranked(*(table[question][positions] for table in (self.distances, self.ranks, self.answers)))
+
+    def whole(self, question: int) -> Ranked:
+        """How it sees every chunk; (n,) arrays."""
+        return Ranked(self.distances[question], self.ranks[question], self.answers[question])
+
+
+@dataclass(frozen=True)
+class ManyScores:
+    """What is kept of many questions' `Scores`, whose tables would not fit: per chunk the `standings`, per question the
+    top k, the first right chunk's rank and how many are right; and all of the few questions that are `drawn`.
+    """
+
+    metric: Space
+    rows: int
+    standings: Standings
+    holds_answer: Bool
+    tops: Sequence[Int64]
+    tops_seen: Sequence[Ranked]
+    first_ranks: Sequence[int | None]
+    right: Sequence[int]
+    wholes: Mapping[int, Ranked]
+    zero_vectors: int = 0
+    lost: int = 0
+    lost_ids: tuple[str, ...] = ()
+    returned: Sequence[Int64] = ()
+
+    @property
+    def questions(self) -> int:
+        """How many there are."""
+        return len(self.tops)
+
+    @property
+    def drawn(self) -> Sequence[int]:
+        """The questions of which `whole` is known."""
+        return tuple(self.wholes)
+
+    def top(self, question: int, k: int) -> Int64:
+        """The positions of a question's nearest chunks, at most k and as many as were kept."""
+        return self.tops[question][:k]
+
+    def retrieved(self, question: int, k: int) -> Int64:
+        """The same."""
+        return self.top(question, k)
+
+    def first_answer_rank(self, question: int) -> int | None:
+        """The best rank of a right chunk; None when there is none."""
+        return self.first_ranks[question]
+
+    def holding(self, question: int) -> int:
+        """How many chunks are right for it."""
+        return self.right[question]
+
+    def seen(self, question: int, positions: Int64) -> Ranked:
+        """How it sees some chunks of its top k; (m,) arrays."""
+        place = {position: row for row, position in enumerate(self.tops[question].tolist())}
+        rows = [place[position] for position in positions.tolist()]
+        kept = self.tops_seen[question]
+        return Ranked(kept.distances[rows], kept.ranks[rows], kept.answers[rows])
+
+    def whole(self, question: int) -> Ranked:
+        """How a question that is drawn sees every chunk; (n,) arrays."""
+        return self.wholes[question]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest chunks of q questions, nearest first, ties in stored order: of many questions no more is kept.
+
+    `positions` (q, m) int64 in the collection and `distances` (q, m) float64; -1 and infinity where there are fewer.
+    `rows` chunks were ranked; `zero_vectors`, `lost` and `lost_ids` as in `Scores`.
+    """
+
+    positions: Int64
+    distances: Float64
+    rows: int
+    zero_vectors: int = 0
+    lost: int = 0
+    lost_ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.positions.shape != self.distances.shape or self.positions.ndim != 2:
+            raise ValueError(f"shapes {self.positions.shape} and {self.distances.shape} differ")
+
+    def top(self, question: int, k: int) -> Int64:
+        """The positions of a question's k nearest chunks, nearest first; fewer where there are fewer."""
+        found = self.positions[question, :k]
+        return np.asarray(found[found >= 0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,8 +82,11 @@ def progress_bars(show: bool, *, together: bool = False) -> Iterator[Progress]:
 
 def print_run(run: Run) -> None:
     """What came back for each question, where the answer is, and how much is shown."""
-    for question in run.questions:
-        _print_answered(question)
+    if run.evaluation is not None:
+        print_evaluation(run.evaluation)
+    else:
+        for question in run.questions:
+            _print_answered(question)
     if run.facts["layouts"]:
         click.echo(_trust(run))
     shown, left_out = run.facts["points"] - len(run.questions), run.facts["left_out"]
@@ -132,6 +135,34 @@ def print_collections(found: Sequence[Collection]) -> None:
     _console().print(table)
 
 
+def print_evaluation(found: Mapping[str, Any]) -> None:
+    """Metrics, verdicts, the hardest questions and findings, on stdout."""
+    from rich.table import Table
+
+    from exporter.cli import report
+
+    console = _console()
+    console.print(_text(report.title(found)), style="bold", highlight=False)
+    for heading, rows in report.sections(found):
+        table = Table(box=None, pad_edge=False)
+        for name, cells in zip(heading, zip(*rows, strict=True), strict=True):
+            numbers = all(cell.replace(",", "").isdecimal() for cell in cells)
+            table.add_column(name, overflow="fold", justify="right" if numbers else "left")
+        for row in rows:
+            table.add_row(*map(_text, row))
+        console.print()
+        console.print(table)
+    for finding in found["findings"]:
+        console.print(_text(f"- {report.told(finding)}"), highlight=False, soft_wrap=True)
+
+
+def print_markdown(found: Mapping[str, Any]) -> None:
+    """The same as Markdown."""
+    from exporter.cli.report import as_markdown
+
+    click.echo(as_markdown(found), nl=False)
+
+
 def model_name(collection: Collection) -> str | None:
     """The recorded model in a few words."""
     if collection.model is None:
@@ -169,19 +200,21 @@ def _print_answered(question: Answered) -> None:
 
 def _trust(run: Run) -> str:
     """How much of the truth each layout keeps, in one line."""
+    from exporter.layouts.trust import told
+
     k = min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])
     layouts = {layout["name"]: layout for layout in run.facts["layouts"]}
-    kept = {name: ", ".join(str(figure) for figure in layout["kept_top_k"]) for name, layout in layouts.items()}
+    kept = {name: told(layout["kept_top_k"]) for name, layout in layouts.items()}
     trust = layouts["map"]["trustworthiness"]
     figure = "" if trust is None else f" (trustworthiness {trust:.2f}, 1 is perfect)"
     made_by = "map of principal axes" if layouts["map"]["made_by"] == "pca" else "map"
-    told = f"the {made_by} keeps {kept['map']} of the top {k} near the question{figure}, flat {kept['flat map']}"
+    line = f"the {made_by} keeps {kept['map']} of the top {k} near the question{figure}, flat {kept['flat map']}"
     if "around_question" in layouts:
         focus = run.facts["focus"]
         about = f" (q{focus + 1})" if len(run.questions) > 1 else ""
         board = layouts["around_question"]["kept_top_k"][focus]
-        told += f"; the dartboard{about} keeps {'all' if board == k else board}"
-    return told
+        line += f"; the dartboard{about} keeps {'all' if board == k else board}"
+    return line
 
 
 def _text(value: str) -> Any:

@@ -13,15 +13,26 @@ from exporter.cli.options import (
     Command,
     access,
     access_options,
+    answer_options,
+    base_url_option,
+    collection_option,
     debug_option,
     json_option,
     logdir_option,
+    metric_option,
+    model_option,
+    no_index_option,
     open_option,
     option,
+    overwrite_option,
     parse_filter,
     port_option,
+    questions_options,
     quiet_option,
     source_argument,
+    top_k_option,
+    where_document_option,
+    where_option,
 )
 
 WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chunks", "Picture", "Output", "Server"
@@ -29,17 +40,9 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 
 @click.command(cls=Command)
 @source_argument
-@option("--collection", "-c", group=WHAT, metavar="NAME", help="Needed when SOURCE holds several.")
-@option(
-    "--model",
-    "-m",
-    group=WHAT,
-    metavar="NAME",
-    default="auto",
-    show_default=True,
-    help="auto, a sentence-transformers name or path, openai:NAME, or module:object.",
-)
-@option("--base-url", group=WHAT, metavar="URL", help="Of an endpoint that speaks OpenAI's API, for openai:NAME.")
+@collection_option
+@model_option
+@base_url_option
 @option("--strict-model", group=WHAT, is_flag=True, help="A model that did not make the collection is an error.")
 @option("--question", "-q", "questions", group=QUESTION, metavar="TEXT", multiple=True, help="May be repeated.")
 @option(
@@ -51,14 +54,9 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     multiple=True,
     help="Marks the chunks that hold it; several for one question: any of them.",
 )
-@option(
-    "--answer-match",
-    group=QUESTION,
-    type=click.Choice(["normalized", "literal", "regex"]),
-    default="normalized",
-    show_default=True,
-    help="normalized: case, width and white space don't count.",
-)
+@questions_options("question_set", required=False)
+@option("--all-answers", group=QUESTION, is_flag=True, help="Several for one question: all of them, in one chunk.")
+@answer_options
 @option(
     "--question-vector",
     group=QUESTION,
@@ -66,24 +64,8 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     type=click.Path(path_type=Path),
     help="The question's vector, .npy or JSON: no model is loaded.",
 )
-@option(
-    "--top-k",
-    "-k",
-    group=QUESTION,
-    metavar="K",
-    type=int,
-    default=10,
-    show_default=True,
-    help="How many chunks your application retrieves.",
-)
-@option(
-    "--metric",
-    group=QUESTION,
-    type=click.Choice(["auto", "l2", "cosine", "ip"]),
-    default="auto",
-    show_default=True,
-    help="auto: the collection's own.",
-)
+@top_k_option
+@metric_option
 @option(
     "--retrieved",
     group=QUESTION,
@@ -91,8 +73,9 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     type=click.File("r", encoding="utf-8-sig", errors="replace"),
     help="The ids that your application really returned, in its order: one a line, or JSON.",
 )
-@option("--where", group=CHUNKS, metavar="JSON", help="Chroma's filter on metadata.")
-@option("--where-document", group=CHUNKS, metavar="JSON", help="Chroma's filter on texts.")
+@no_index_option
+@where_option
+@where_document_option
 @option(
     "--max-points",
     group=CHUNKS,
@@ -140,7 +123,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 )
 @logdir_option
 @option("--run", "-n", group=OUTPUT, metavar="NAME", help="Default: made from collection and question.")
-@option("--overwrite", group=OUTPUT, is_flag=True, help="Replace a run of that name.")
+@overwrite_option
 @option(
     "--tensor-format",
     group=OUTPUT,
@@ -167,6 +150,7 @@ def export(
     no_tsv: bool,
     no_sprites: bool,
     no_lines: bool,
+    no_index: bool,
     columns: str,
     retrieved: TextIO | None,
     where: str | None,
@@ -194,7 +178,8 @@ def export(
 
     shown = None if columns == "all" else () if columns == "none" else tuple(columns.split(","))
     asked["retrieved"] = () if retrieved is None else read_retrieved(retrieved.read())
-    request = ExportRequest(**asked, columns=shown, tsv=not no_tsv, sprites=not no_sprites, lines=not no_lines)
+    asked |= {"sprites": not no_sprites, "lines": not no_lines, "index": not no_index}
+    request = ExportRequest(**asked, columns=shown, tsv=not no_tsv)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         run = write_export(request, progress, console.note)
     if as_json:

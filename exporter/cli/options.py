@@ -85,6 +85,100 @@ def access(token: str | None, headers: Sequence[str], **rest: Any) -> Access:
     return Access(token, named, **rest)
 
 
+collection_option = option("--collection", "-c", group="What", metavar="NAME", help="Needed when SOURCE holds several.")
+model_option = option(
+    "--model",
+    "-m",
+    group="What",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="auto, a sentence-transformers name or path, openai:NAME, or module:object.",
+)
+base_url_option = option(
+    "--base-url", group="What", metavar="URL", help="Of an endpoint that speaks OpenAI's API, for openai:NAME."
+)
+answer_match_option = option(
+    "--answer-match",
+    group="Question",
+    type=click.Choice(["normalized", "literal", "regex", "fuzzy"]),
+    default="normalized",
+    show_default=True,
+    help="normalized: case, width and white space don't count; fuzzy: nearly these words.",
+)
+top_k_option = option(
+    "--top-k",
+    "-k",
+    group="Question",
+    metavar="K",
+    type=int,
+    default=10,
+    show_default=True,
+    help="How many chunks your application retrieves.",
+)
+metric_option = option(
+    "--metric",
+    group="Question",
+    type=click.Choice(["auto", "l2", "cosine", "ip"]),
+    default="auto",
+    show_default=True,
+    help="auto: the collection's own.",
+)
+where_option = option("--where", group="Which chunks", metavar="JSON", help="Chroma's filter on metadata.")
+where_document_option = option(
+    "--where-document", group="Which chunks", metavar="JSON", help="Chroma's filter on texts."
+)
+
+
+def questions_options(name: str, *, required: bool) -> Callable[[F], F]:
+    """A question set, which the command gets under this name."""
+    group, path = "Question", click.Path(path_type=Path)
+
+    def decorate(command: F) -> F:
+        for one in (
+            option("--qrels", group=group, metavar="FILE", type=path, help="What is relevant, as TREC or BEIR has it."),
+            option(
+                "--questions",
+                name,
+                group=group,
+                metavar="FILE",
+                type=path,
+                required=required,
+                help="A set: .jsonl, .csv, .tsv, SQuAD's .json.",
+            ),
+        ):
+            command = one(command)
+        return command
+
+    return decorate
+
+
+no_index_option = option(
+    "--no-index", group="Question", is_flag=True, help="Don't ask what Chroma's own approximate index loses of a set."
+)
+overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Replace a run of that name.")
+
+
+def answer_options(command: F) -> F:
+    """How an answer is looked for in a chunk."""
+    group = "Question"
+    for decorate in (
+        option(
+            "--fuzzy-threshold",
+            group=group,
+            metavar="N",
+            type=float,
+            default=90.0,
+            show_default=True,
+            help="For fuzzy: how alike, of 100.",
+        ),
+        option("--ignore-accents", group=group, is_flag=True, help="é is e; accents count else."),
+        answer_match_option,
+    ):
+        command = decorate(command)
+    return command
+
+
 json_option = option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON value on stdout.")
 debug_option = option("--debug", group="Output", is_flag=True, help="Show the traceback of an error.")
 quiet_option = option("--quiet", group="Output", is_flag=True, help="Print errors only.")

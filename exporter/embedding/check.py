@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exporter.records import Float32
+from exporter.records import Float32, Float64
 
 ALIKE = 0.99
 """The cosine from which two embeddings of one text count as the same model's: batching, device and half precision
@@ -42,9 +42,14 @@ class ModelCheck:
         )
 
 
-def compare(stored: Float32, again: Float32) -> ModelCheck:
-    """(m, d) stored vectors and (m, d) new ones of the same texts, m > 0. A vector of length 0 matches nothing."""
+def cosines_of(stored: Float32, again: Float32) -> Float64:
+    """(m,) cosines of (m, d) stored vectors and (m, d) new ones of the same texts; 0 where one has length 0."""
     left, right = stored.astype(np.float64), again.astype(np.float64)
     lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    cosines = np.divide((left * right).sum(axis=1), lengths, out=np.zeros(len(left)), where=lengths > 0)
+    return np.asarray(np.divide((left * right).sum(axis=1), lengths, out=np.zeros(len(left)), where=lengths > 0))
+
+
+def compare(stored: Float32, again: Float32) -> ModelCheck:
+    """(m, d) stored vectors and (m, d) new ones of the same texts, m > 0. A vector of length 0 matches nothing."""
+    cosines = cosines_of(stored, again)
     return ModelCheck(len(cosines), float(np.median(cosines)), int((cosines < ALIKE).sum()))

@@ -53,18 +53,27 @@ class SentenceTransformerEncoder:
 
     def embed_query(self, text: str) -> Any:
         """(d,) float32."""
+        return self.embed_queries([text])[0]
+
+    def embed_queries(self, texts: list[str]) -> Any:
+        """(q, d) float32."""
         encode = self.model.encode_query if self.prompts else self.model.encode
-        return encode(text, prompt=self.query_prompt, normalize_embeddings=self.unit, show_progress_bar=False)
+        return encode(texts, prompt=self.query_prompt, normalize_embeddings=self.unit, show_progress_bar=False)
 
     @property
     def longest(self) -> int | None:
-        """How many tokens of a text the model reads, its own marks and the document's prompt taken off; None: all."""
-        most = self.model.max_seq_length
-        return None if most is None else int(most) - self._tokens(self._prompt(), special=True)
+        """How many tokens of a text are read; the rest is cut off."""
+        found: int | None = self.model.max_seq_length
+        return found
+
+    def tokens(self, texts: list[str]) -> list[int]:
+        """How many tokens the model is given for each chunk: its own marks and the document's prompt count, too."""
+        prompt = self._prompt()
+        return [len(ids) for ids in self._tokenized([prompt + text for text in texts], marks=True)]
 
     def count_tokens(self, text: str) -> int:
-        """The length of a text in the model's tokens, without its marks and prompt."""
-        return self._tokens(text, special=False)
+        """The length of a text in the model's tokens, without marks and prompt."""
+        return len(self._tokenized([text], marks=False)[0])
 
     def _prompt(self) -> str:
         if self.document_prompt is not None or not self.prompts:
@@ -73,8 +82,10 @@ class SentenceTransformerEncoder:
         usual = own.get(self.model.default_prompt_name or "", "")
         return str(next((own[name] for name in ("document", "passage", "corpus") if name in own), usual))
 
-    def _tokens(self, text: str, *, special: bool) -> int:
-        return len(self.model.tokenizer(text, add_special_tokens=special, truncation=False, verbose=False)["input_ids"])
+    def _tokenized(self, texts: list[str], *, marks: bool) -> list[list[int]]:
+        found = self.model.tokenizer(texts, add_special_tokens=marks, truncation=False, verbose=False)
+        ids: list[list[int]] = found["input_ids"]
+        return ids
 
 
 @dataclass(frozen=True)
@@ -89,9 +100,12 @@ class FunctionEncoder:
 
     def embed_query(self, text: str) -> Sequence[float]:
         """By the function's own `embed_query`, which takes and gives lists, where it has one."""
+        return self.embed_queries([text])[0]
+
+    def embed_queries(self, texts: list[str]) -> Sequence[Sequence[float]]:
+        """The vectors of several questions."""
         embed: Any = getattr(self.function, "embed_query", self.function)
-        vector: Sequence[float] = embed([text])[0]
-        return vector
+        return list(embed(texts))
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,10 @@ class EndpointEncoder:
     def embed_query(self, text: str) -> Sequence[float]:
         """The same as for a document: the API does not tell them apart."""
         return self.embed_documents([text])[0]
+
+    def embed_queries(self, texts: list[str]) -> Sequence[Sequence[float]]:
+        """The same for several questions."""
+        return self.embed_documents(texts)
 
 
 def load_endpoint(name: str, base_url: str | None) -> tuple[EndpointEncoder, str]:

@@ -50,6 +50,9 @@ class Model:
 
     def embed_questions(self, texts: Sequence[str]) -> Float32:
         """(q, d) float32. Raises ModelError when the model fails."""
+        at_once = getattr(self.encoder, "embed_queries", None)
+        if at_once is not None:
+            return self._embed(lambda: at_once(list(texts)))
         return self._embed(lambda: [self.encoder.embed_query(text) for text in texts])
 
     def embed_chunks(self, texts: Sequence[str]) -> Float32:
@@ -58,8 +61,13 @@ class Model:
 
     @property
     def longest(self) -> int | None:
-        """How many tokens of a chunk the model reads; None when that is not known."""
+        """How many tokens of a text it reads; None where that is not known."""
         return getattr(self.encoder, "longest", None)
+
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each chunk has as the model gets it; only where `longest` is known."""
+        counted: list[int] = getattr(self.encoder, "tokens")(list(texts))  # noqa: B009 - an Encoder may lack it
+        return counted
 
     @property
     def count_tokens(self) -> Callable[[str], int] | None:

@@ -33,6 +33,9 @@ REDIRECTS = 5
 SILENT = 10
 """Pages in a row without an answer: then the site counts as gone, and the crawl ends."""
 
+PATIENCE = 60.0
+"""Seconds between pages: a robots.txt that asks for more means that nobody should come."""
+
 _PAGES = ("text/html", "application/xhtml+xml")
 _PLAIN = ("text/plain", "text/markdown")
 _XML = ("application/xml", "text/xml", "application/gzip", "application/x-gzip")
@@ -202,7 +205,7 @@ class Website(RecursiveUrlLoader):  # type: ignore[misc]
         return None if self._may(url) else ROBOTS
 
     def _visit(self, url: str) -> Read:
-        found = self._kept.get(url) if self._kept else None
+        found = None if self._kept is None else self._kept.get(url)
         if found is not None:
             read = Read(found["url"], [(text, metadata) for text, metadata in found["documents"]], *found["rest"])
             if read.url != url:
@@ -211,7 +214,7 @@ class Website(RecursiveUrlLoader):  # type: ignore[misc]
             return read
         read = self._follow(url)
         self._read_already.add(read.url)
-        if self._kept:
+        if self._kept is not None:
             kept = asdict(read)
             self._kept.keep(url, {**kept, "rest": [kept["links"], kept["is_sitemap"]]})
         return read
@@ -272,7 +275,7 @@ class Website(RecursiveUrlLoader):  # type: ignore[misc]
     def _read_robots(self) -> Any:
         """What the site's robots.txt allows: everything where there is none, as RFC 9309 says.
 
-        Raises Unreadable when the site does not answer: then nothing is allowed.
+        Raises Unreadable when the site does not answer, or wants to be left in peace: then nothing is allowed.
         """
         from protego import Protego
 
@@ -290,5 +293,8 @@ class Website(RecursiveUrlLoader):  # type: ignore[misc]
         if answer.status != 200:
             return None
         rules = Protego.parse(answer.body.decode("utf-8", "replace"))
-        self._pause = max(self._pause, float(rules.crawl_delay(AGENT) or 0))
+        pause = float(rules.crawl_delay(AGENT) or 0)
+        if pause > PATIENCE:
+            raise Unreadable(f"robots.txt asks for {pause:,.0f} seconds between pages: --ignore-robots, if you may")
+        self._pause = max(self._pause, pause)
         return rules

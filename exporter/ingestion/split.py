@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -51,11 +52,12 @@ class Cutting:
         logging.getLogger("langchain_text_splitters").setLevel(logging.ERROR)
         seen: Counter[str] = Counter()
         for document in documents:
+            whole = _encodable(document.page_content)
             start, last = 0, ""
-            for text in splitter.split_text(document.page_content):
-                start = self._place(text, document.page_content, start, last)
+            for text in splitter.split_text(whole):
+                start = self._place(text, whole, start, last)
                 last = text
-                digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+                digest = hashlib.sha256(text.encode()).hexdigest()
                 yield Chunk(
                     _id(source, digest, seen[digest]),
                     text,
@@ -86,12 +88,22 @@ def _id(source: str, digest: str, before: int) -> str:
 
 
 def _scalars(metadata: Mapping[str, Any]) -> dict[str, Scalar]:
-    """What Chroma can store; names that start with `chroma:` are its own."""
-    return {
-        name: value
-        for name, value in metadata.items()
-        if isinstance(value, (str, int, float, bool)) and not name.startswith("chroma:")
-    }
+    """What Chroma can store: its whole numbers have 64 bits. Names that start with `chroma:` are its own."""
+    kept: dict[str, Scalar] = {}
+    for name, value in metadata.items():
+        if name.startswith("chroma:") or not isinstance(value, (str, int, float, bool)):
+            continue
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            value = str(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            continue
+        kept[_encodable(name)] = _encodable(value) if isinstance(value, str) else value
+    return kept
+
+
+def _encodable(text: str) -> str:
+    """A lone half of a character, as JSON and PDF may hold, can be stored nowhere."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def split_texts(texts: Mapping[str, str], *, chunk_size: int, chunk_overlap: int) -> list[Document]:

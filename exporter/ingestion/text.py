@@ -114,7 +114,17 @@ def unzip(data: bytes, limit: int) -> bytes:
 
 
 def read_page(html: str, url: str) -> Page:
-    """Main text by trafilatura, else all but menus and scripts; title, language and links by Beautiful Soup."""
+    """Main text by trafilatura, else all but menus and scripts; title, language and links by Beautiful Soup.
+
+    Raises Unreadable where they can't make anything of it: one odd page is not to end a crawl.
+    """
+    try:
+        return _page(html, url)
+    except Exception as error:  # three libraries deep, and the web has everything
+        raise Unreadable(f"the page can't be parsed ({type(error).__name__})") from error
+
+
+def _page(html: str, url: str) -> Page:
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(html, "lxml")

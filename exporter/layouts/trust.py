@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from exporter.layouts.pca import exponent
@@ -10,6 +12,8 @@ from exporter.records import Float32, Float64, Int64
 SAMPLE = 2_000
 """Trustworthiness is quadratic in the rows, in memory too (160 GB for 100,000)."""
 _FEWEST = 5
+_NAMED = 4
+"""So many questions' figures fit in a line."""
 
 
 def trustworthiness(vectors: Float32, places: Float64, seed: int) -> float | None:
@@ -36,3 +40,8 @@ def kept_top_k(places: Float64, question: int, chunks: Int64, top: Int64) -> int
     away = np.linalg.norm(places[chunks] - places[question], axis=1)
     nearest = chunks[np.argsort(away, kind="stable")[: len(top)]]
     return len(set(nearest.tolist()) & set(top.tolist()))
+
+
+def told(kept: Sequence[int]) -> str:
+    """The figures of `kept_top_k`, one a question, in a few words: of more than a handful their mean."""
+    return ", ".join(map(str, kept)) if len(kept) <= _NAMED else f"{np.mean(kept):.1f} on average"

@@ -23,7 +23,7 @@ def euclidean(rows: Float64, question: Float64) -> Float64:
 
 def cosine(rows: Float64, question: Float64) -> Float64:
     """1 - cosine, in [0, 2]; 1 where either vector has length 0."""
-    lengths = np.sqrt(np.add.reduce(rows * rows, axis=1)) * np.sqrt(np.add.reduce(question * question))
+    lengths = np.sqrt(np.add.reduce(rows * rows, axis=1)) * np.sqrt(np.add.reduce(question * question, axis=-1))
     similarity = np.divide(_dot(rows, question), lengths, out=np.zeros(len(rows)), where=lengths > 0)
     return np.asarray(np.clip(1 - similarity, 0, 2))
 
@@ -36,6 +36,13 @@ def inner_product(rows: Float64, question: Float64) -> Float64:
 METRICS: Mapping[Space, Callable[[Float64, Float64], Float64]] = MappingProxyType(
     {"l2": euclidean, "cosine": cosine, "ip": inner_product}
 )
+
+
+def pair_distances(vectors: Float32, questions: Float32, metric: Space) -> Float64:
+    """(m, d) chunks and (m, d) questions, row by row -> (m,); each the bits that `distances` gives."""
+    return METRICS[metric](
+        np.ascontiguousarray(vectors, dtype=np.float64), np.ascontiguousarray(questions, dtype=np.float64)
+    )
 
 
 def distances(vectors: Float32, question: Float32, metric: Space) -> Float64:

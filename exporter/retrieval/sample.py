@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from exporter.errors import UsageError
-from exporter.records import Int64, Scores
+from exporter.records import Int64, ManyScores, Scores
 
 
-def sample(scores: Scores, *, top_k: int, max_points: int, seed: int) -> Int64:
+def sample(scores: Scores | ManyScores, *, top_k: int, max_points: int, seed: int) -> Int64:
     """(m,) positions in stored order of the chunks to show, m at most `max_points` less the questions.
 
     Each question's top k always stay, and what an application returned; then the nearest chunks that hold an answer,
     then the nearest chunks up to half of `max_points`, and a seeded draw of what remains. "Nearest" is to the nearest
     question. Chunks without a vector are never shown. Raises UsageError when the top k alone don't fit.
     """
-    questions = len(scores.distances)
+    questions = scores.questions
     room = max_points - questions
-    nearest = scores.distances.min(axis=0)
+    nearest = scores.standings.distance
     usable = np.isfinite(nearest)
     by_distance = np.argsort(nearest, kind="stable")
     by_distance = by_distance[usable[by_distance]]

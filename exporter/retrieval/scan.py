@@ -2,37 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import numpy as np
 
 from exporter.errors import RowsError
-from exporter.records import Batch, Bool, Float32, Float64, Question, Scores, Space
-from exporter.retrieval.answers import Matcher
+from exporter.records import (
+    Batch,
+    Bool,
+    Float32,
+    Float64,
+    Int64,
+    ManyScores,
+    Question,
+    Ranked,
+    Scores,
+    Space,
+    Standings,
+)
+from exporter.retrieval.answers import Matcher, holding
 from exporter.retrieval.distance import distances
 
 NAMED = 5
 """How many lost chunks are named."""
+TABLES = 2**26
+"""Bytes of the tables that a survey holds at once; about twice as many while they are put together."""
+BYTES_A_PAIR = 13
+"""Of a chunk and a question: distance, rank, answer."""
 
 
-def scan(batches: Iterable[Batch], questions: Sequence[Question], matchers: Sequence[Matcher], metric: Space) -> Scores:
+def scan(
+    batches: Iterable[Batch], questions: Sequence[Question], matchers: Sequence[Matcher | None], metric: Space
+) -> Scores:
     """Rank every chunk for every question. Texts are needed in the batches only when a question has answers.
 
-    Keeps 13 bytes a chunk and question, whatever the dimension. Chunks of which the source knows no vector (a row of
-    NaN) take part in nothing: they rank last, at a distance of infinity. Raises RowsError when no chunk has a vector,
-    and for a vector that holds NaN or infinity among its numbers.
+    Keeps `BYTES_A_PAIR` a chunk and question, whatever the dimension. Chunks of which the source knows no vector (a row
+    of NaN) take part in nothing: they rank last, at a distance of infinity. Raises RowsError when no chunk has a
+    vector, and for a vector that holds NaN or infinity among its numbers.
     """
+    asked = [one if question.answers else None for question, one in zip(questions, matchers, strict=True)]
+
+    def hold(batch: Batch) -> Bool:
+        return holding(batch.texts, asked) if batch.texts else np.zeros((len(questions), len(batch)), bool)
+
+    return _scan(batches, questions, metric, hold)
+
+
+def survey(
+    batches: Callable[[], Iterable[Batch]],
+    rows: int,
+    questions: Sequence[Question],
+    right: Sequence[Container[str]],
+    metric: Space,
+    *,
+    top_k: int,
+    drawn: Sequence[int],
+) -> ManyScores:
+    """Rank all `rows` chunks for many questions, some questions a pass: `batches()` begins one.
+
+    `right` holds the ids of the chunks that are right for each question. All is kept of the questions that are `drawn`;
+    of the others their top k. Raises RowsError as `scan` does.
+    """
+    at_once = max(1, TABLES // (BYTES_A_PAIR * rows))
+    standings: Standings | None = None
+    held = np.zeros(rows, bool)
+    tops: list[Int64] = []
+    seen: list[Ranked] = []
+    first: list[int | None] = []
+    counts: list[int] = []
+    for start in range(0, len(questions), at_once):
+        group = slice(start, start + at_once)
+        scores = _scan(batches(), questions[group], metric, _by_id(right[group]))
+        standings = _merged(standings, scores.standings, start)
+        held |= scores.holds_answer
+        for question in range(scores.questions):
+            tops.append(scores.top(question, top_k))
+            seen.append(scores.seen(question, tops[-1]))
+            first.append(scores.first_answer_rank(question))
+            counts.append(scores.holding(question))
+    if standings is None:
+        raise ValueError("no questions")
+    scores = _scan(batches(), [questions[one] for one in drawn], metric, _by_id([right[one] for one in drawn]))
+    return ManyScores(
+        metric=metric,
+        rows=rows,
+        standings=standings,
+        holds_answer=held,
+        tops=tops,
+        tops_seen=seen,
+        first_ranks=first,
+        right=counts,
+        wholes={one: scores.whole(place) for place, one in enumerate(drawn)},
+        zero_vectors=scores.zero_vectors,
+        lost=scores.lost,
+        lost_ids=scores.lost_ids,
+    )
+
+
+def _by_id(right: Sequence[Container[str]]) -> Callable[[Batch], Bool]:
+    return lambda batch: np.array([[one in ids for one in batch.ids] for ids in right], bool)
+
+
+def _merged(one: Standings | None, other: Standings, start: int) -> Standings:
+    """Of two groups of questions, the second beginning at question `start`; of equals the first stays."""
+    answer_to = np.where(other.answer_to >= 0, other.answer_to + start, -1)
+    if one is None:
+        return other
+    nearer = other.distance < one.distance
+    better = (answer_to >= 0) & ((one.answer_to < 0) | (other.answer_rank < one.answer_rank))
+    return Standings(
+        question=np.where(nearer, other.question + start, one.question),
+        distance=np.where(nearer, other.distance, one.distance),
+        rank=np.where(nearer, other.rank, one.rank),
+        answer_to=np.where(better, answer_to, one.answer_to),
+        answer_rank=np.where(better, other.answer_rank, one.answer_rank),
+    )
+
+
+def _scan(
+    batches: Iterable[Batch], questions: Sequence[Question], metric: Space, hold: Callable[[Batch], Bool]
+) -> Scores:
     seen: list[Float64] = []
     held: list[Bool] = []
     zero_vectors = lost = 0
     lost_ids: list[str] = []
     for batch in batches:
         missing = np.asarray(np.isnan(batch.vectors).all(axis=1))
-        _refuse_broken(batch, missing)
+        refuse_broken(batch, missing)
         found = np.stack([distances(batch.vectors, question.vector, metric) for question in questions])
         found[:, missing] = np.inf
         seen.append(found)
-        held.append(_holding(batch, questions, matchers))
+        held.append(hold(batch))
         zero_vectors += int((~batch.vectors.any(axis=1)).sum())
         lost += int(missing.sum())
         lost_ids += [batch.ids[i] for i in np.flatnonzero(missing)[: NAMED - len(lost_ids)]]
@@ -50,21 +150,14 @@ def scan(batches: Iterable[Batch], questions: Sequence[Question], matchers: Sequ
     )
 
 
-def _refuse_broken(batch: Batch, missing: Bool) -> None:
+def refuse_broken(batch: Batch, missing: Bool) -> None:
+    """Raise RowsError for a vector, but of the `missing` ones, that holds NaN or infinity."""
     broken = ~np.isfinite(batch.vectors).all(axis=1) & ~missing
     if broken.any():
         first = batch.ids[int(np.argmax(broken))]
         raise RowsError(
             f"the vector of chunk {first!r} holds NaN or infinity: store it again, or leave it out by --where"
         )
-
-
-def _holding(batch: Batch, questions: Sequence[Question], matchers: Sequence[Matcher]) -> Bool:
-    held = np.zeros((len(questions), len(batch)), bool)
-    for row, (question, matches) in enumerate(zip(questions, matchers, strict=True)):
-        if question.answers:
-            held[row] = [text is not None and matches(text) for text in batch.texts]
-    return held
 
 
 def _ranks(row: Float64) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

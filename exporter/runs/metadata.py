@@ -25,7 +25,7 @@ GROUPS = 8
 
 FIXED_COLUMNS = (
     "label", "source", "page", "distance", "contains_answer", "is_question", "role", "rank", "app_rank", "closeness",
-    "question", "source_group", "id", "text",
+    "question", "times_retrieved", "source_group", "id", "text",
 )  # fmt: skip
 LINES = "__seq_next__"
 """The row that a row is joined to by a line (vz_projector/data.ts:106 and 166-209 at 70b76c9). The only column with
@@ -80,6 +80,7 @@ def table(points: Points, *, columns: Sequence[str] | None = None, text_length: 
     fixed["closeness"] = [number_cell(float(value)) for value in points.closeness]
     if points.questions > 1:
         fixed["question"] = [f"q{value + 1}" for value in points.question.tolist()]
+        fixed["times_retrieved"] = [str(value) for value in points.times_retrieved.tolist()]
     fixed["source_group"] = _groups(points, sources)
     fixed["id"] = [text_cell(value, text_length) for value in points.ids]
     fixed["text"] = [text_cell(value, text_length) for value in points.texts]

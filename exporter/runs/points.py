@@ -9,16 +9,25 @@ from typing import Any, Final
 
 import numpy as np
 
-from exporter.records import Batch, Bool, Float32, Float64, Int64, Metadata, MetadataValue, Question, Scores
+from exporter.records import (
+    Batch,
+    Bool,
+    Float32,
+    Float64,
+    Int64,
+    ManyScores,
+    Metadata,
+    MetadataValue,
+    Question,
+    Scores,
+    source_of,
+)
 
 CHUNK: Final = "chunk"
 ANSWER: Final = "answer"
 RETRIEVED: Final = "retrieved"
 RETRIEVED_ANSWER: Final = "retrieved+answer"
 QUESTION: Final = "question"
-
-SOURCE_KEYS: Final = ("source", "file_path", "file_name", "url")
-"""Where a chunk's source is looked for, in this order: LangChain writes `source`, LlamaIndex `file_path`."""
 
 FAN: Final = 20
 """How many hits of a question are joined to it by a line."""
@@ -35,6 +44,7 @@ class Points:
     whose answer it holds come first, and then it is `answered`.
     `app_rank` (m,) is the chunk's place in what an application returned for that question; -1: it did not, or nobody
     told.
+    `times_retrieved` (m,): for how many questions it was retrieved, 0 where for none; -1 for a question.
     `answer_to` (m,) is the question whose answer the chunk holds at its best rank, `answer_rank`; -1: it holds none.
     `fan` (m,) is the row of the question among whose first hits the chunk is (the first such question), -1 where none.
     `position` is the chunk's place in the collection, -1 for a question. `closeness` is 1 at the nearest, 0 at the
@@ -53,6 +63,7 @@ class Points:
     retrieved_by: Int64
     retrieved_rank: Int64
     app_rank: Int64
+    times_retrieved: Int64
     answer_to: Int64
     answer_rank: Int64
     fan: Int64
@@ -83,9 +94,7 @@ class Points:
 
     def source(self, row: int) -> str | None:
         """Where a chunk comes from; None where its metadata does not say, and for a question."""
-        metadata = self.metadatas[row] or {}
-        found = next((metadata[key] for key in SOURCE_KEYS if metadata.get(key) not in (None, "")), None)
-        return None if found is None else str(found)
+        return source_of(self.metadatas[row])
 
     def page(self, row: int) -> MetadataValue | None:
         """Its page as stored (LangChain counts from 0); None where there is none."""
@@ -96,7 +105,7 @@ def arrange(
     shown: Iterable[Batch],
     positions: Int64,
     questions: Sequence[Question],
-    scores: Scores,
+    scores: Scores | ManyScores,
     own_distances: Float64,
     top_k: int,
 ) -> Points:
@@ -106,12 +115,8 @@ def arrange(
     `own_distances` (q,) are the questions' distances to themselves. Each batch goes to its place as it comes, so that
     the vectors are in memory once.
     """
-    nearest = scores.nearest_question
-    distance = scores.distances[nearest, np.arange(scores.rows)]
-    by, best, app_rank = _retrieved(scores, top_k)
-    ranks_of_answers = np.where(scores.answers, scores.ranks, np.iinfo(np.int32).max)
-    answer_rank = ranks_of_answers.min(axis=0).astype(np.int64)
-    answer = scores.holds_answer
+    standings, answer = scores.standings, scores.holds_answer
+    by, best, app_rank, answered, times = _retrieved(scores, top_k)
     group = np.where(by >= 0, 2, answer.astype(np.int64))[positions]
     order = np.lexsort((positions, np.where(group == 2, -best[positions], 0), group))
     rows = positions[order]
@@ -138,29 +143,33 @@ def arrange(
         texts=[*texts, *(questions[i].text for i in backwards)],
         metadatas=[*metadatas, *(None for _ in backwards)],
         position=np.concatenate([rows, np.full(q, -1)]),
-        distance=column(distance, own_distances[backwards]),
-        closeness=column(_closeness(distance), 1.0),
-        rank=column(scores.ranks[nearest, np.arange(scores.rows)].astype(np.int64), 0),
-        question=column(nearest, backwards),
+        distance=column(standings.distance, own_distances[backwards]),
+        closeness=column(_closeness(standings.distance), 1.0),
+        rank=column(standings.rank, 0),
+        question=column(standings.question, backwards),
         retrieved_by=column(by, -1),
         retrieved_rank=column(best, -1),
         app_rank=column(app_rank if scores.returned else np.full(scores.rows, -1), -1),
-        answer_to=column(np.where(scores.holds_answer, ranks_of_answers.argmin(axis=0), -1), -1),
-        answer_rank=column(np.where(scores.holds_answer, answer_rank, -1), -1),
+        times_retrieved=column(times, -1),
+        answer_to=column(standings.answer_to, -1),
+        answer_rank=column(standings.answer_rank, -1),
         fan=column(_fan(scores, top_k, len(rows), range(q)), -1),
         contains_answer=column(answer, False),
-        answered=column((by >= 0) & scores.answers[by, np.arange(scores.rows)], False),
+        answered=column(answered, False),
         is_question=column(np.zeros(scores.rows, bool), True),
     )
 
 
-def seen_by(question: int, points: Points, scores: Scores, top_k: int) -> Points:
-    """The same rows as one of several questions sees them: its own distances, ranks, hits, answers and lines."""
+def seen_by(question: int, points: Points, scores: Scores | ManyScores, top_k: int) -> Points:
+    """The same rows as one of several questions sees them: its own distances, ranks, hits, answers and lines.
+
+    Of many questions it must be one that is drawn.
+    """
     place = np.full(scores.rows, -1)
     found = scores.retrieved(question, top_k)
     place[found] = np.arange(1, len(found) + 1)
-    ranks, held, hit = scores.ranks[question].astype(np.int64), scores.answers[question], place > 0
-    distance = scores.distances[question]
+    whole, hit = scores.whole(question), place > 0
+    ranks, held, distance = whole.ranks.astype(np.int64), whole.answers, whole.distances
     positions = points.position[~points.is_question]
 
     def column(of_chunks: np.ndarray[Any, Any], now: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -183,21 +192,26 @@ def seen_by(question: int, points: Points, scores: Scores, top_k: int) -> Points
     )
 
 
-def _retrieved(scores: Scores, top_k: int) -> tuple[Int64, Int64, Int64]:
-    """For each chunk the question that retrieved it at the best rank, that rank, and its place in what was retrieved;
-    -1 where none did. A question whose answer the chunk holds goes before one whose answer it does not hold.
+def _retrieved(scores: Scores | ManyScores, top_k: int) -> tuple[Int64, Int64, Int64, Bool, Int64]:
+    """For each chunk the question that retrieved it at the best rank, that rank, and its place in what was retrieved,
+    -1 where none did; whether it holds the answer to that question; and how many questions retrieved it. A question
+    whose answer the chunk holds goes before one whose answer it does not hold.
     """
     by, best, place = (np.full(scores.rows, -1) for _ in range(3))
-    for question, ranks in enumerate(scores.ranks):
+    answered, times = np.zeros(scores.rows, bool), np.zeros(scores.rows, np.int64)
+    for question in range(scores.questions):
         found = scores.retrieved(question, top_k)
-        held, held_before = scores.answers[question, found], scores.answers[by[found], found]
-        nearer = (held == held_before) & (ranks[found] < best[found])
-        better = np.flatnonzero((by[found] < 0) | (held & ~held_before) | nearer)
-        by[found[better]], best[found[better]], place[found[better]] = question, ranks[found[better]], better + 1
-    return by, best, place
+        seen = scores.seen(question, found)
+        nearer = (seen.answers == answered[found]) & (seen.ranks < best[found])
+        better = np.flatnonzero((by[found] < 0) | (seen.answers & ~answered[found]) | nearer)
+        these = found[better]
+        by[these], best[these], place[these] = question, seen.ranks[better], better + 1
+        answered[these] = seen.answers[better]
+        times[found] += 1
+    return by, best, place, answered, times
 
 
-def _fan(scores: Scores, top_k: int, chunks_shown: int, asked: Sequence[int]) -> Int64:
+def _fan(scores: Scores | ManyScores, top_k: int, chunks_shown: int, asked: Sequence[int]) -> Int64:
     """For each chunk the row of that of the questions `asked` that it is joined to, the first one's where there are
     several; the first question's row is the last of all.
 
@@ -205,7 +219,7 @@ def _fan(scores: Scores, top_k: int, chunks_shown: int, asked: Sequence[int]) ->
     rows can be selected, that position is the last hit's own: without a line of its own it can't close a circle, which
     would hang the page.
     """
-    questions = len(scores.ranks)
+    questions = scores.questions
     fan = np.full(scores.rows, -1)
     for question in reversed(asked):
         fan[scores.retrieved(question, top_k)[:FAN]] = chunks_shown + questions - 1 - question

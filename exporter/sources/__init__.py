@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from exporter.records import Batch, Collection, Int64
+from exporter.records import Batch, Collection, Float32, Int64
 
 T = TypeVar("T")
 
@@ -52,6 +52,17 @@ class Source(Protocol):
         where_document: Filter | None = None,
     ) -> T:
         """`use(rows)`, on one point in time; called again from the start when the collection changed meanwhile."""
+
+    def query(
+        self,
+        collection: Collection,
+        vectors: Float32,
+        top_k: int,
+        *,
+        where: Filter | None = None,
+        where_document: Filter | None = None,
+    ) -> list[list[str]]:
+        """The ids that Chroma's own query, by its approximate index, returns for each of (q, d) vectors."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from exporter.errors import SourceError
-from exporter.records import Collection
+from exporter.records import Collection, Float32
 from exporter.sources import Filter, Rows, Source
 from exporter.sources import where as filters
 from exporter.sources.catalogue import UnknownLayout, find, read_entries, read_layout, versions
@@ -83,6 +83,30 @@ class Directory:
         except UnknownLayout as layout:
             with self._read_by_chroma(layout, collection.tenant, collection.database) as source:
                 return source.read(collection, use, where=where, where_document=where_document)
+
+    def query(
+        self,
+        collection: Collection,
+        vectors: Float32,
+        top_k: int,
+        *,
+        where: Filter | None = None,
+        where_document: Filter | None = None,
+    ) -> list[list[str]]:
+        """The ids that Chroma's own query returns for each of (q, d) vectors, on a private copy.
+
+        Raises `SourceError` when there is no room for a copy, or chromadb can't query it.
+        """
+        remove_leftovers()
+        segment = None
+        with suppress(UnknownLayout):
+            segment = None if uses_wal(self.path) else _segment(self.path, collection)
+        database = (collection.tenant, collection.database)
+        with (
+            private_copy(self.path, segment) as copy,
+            opened_by_chroma(copy, self.location, str(self.path), *database) as source,
+        ):
+            return source.query(collection, vectors, top_k, where=where, where_document=where_document)
 
     @contextmanager
     def _read_by_chroma(self, layout: UnknownLayout, *database: str) -> Iterator[Source]:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from exporter.errors import SourceError
-from exporter.records import Collection
+from exporter.records import Collection, Float32
 from exporter.sources import Filter, Rows
-from exporter.sources.paging import Faults, describe, read_pages
+from exporter.sources.paging import Faults, describe, query_index, read_pages
 
 T = TypeVar("T")
 
@@ -45,3 +45,15 @@ class Client:
     ) -> T:
         """`use(rows)`; called again from the start when rows appeared or vanished meanwhile."""
         return read_pages(self._collection, "collection.get", self._faults, use, where, where_document)
+
+    def query(
+        self,
+        collection: Collection,
+        vectors: Float32,
+        top_k: int,
+        *,
+        where: Filter | None = None,
+        where_document: Filter | None = None,
+    ) -> list[list[str]]:
+        """The ids that Chroma's own query returns for each of (q, d) vectors."""
+        return query_index(self._collection, self._faults, vectors, top_k, where, where_document)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from exporter.errors import CollectionError, ExporterError, QueryError
-from exporter.records import Batch, Collection, Int64
+from exporter.records import Batch, Collection, Float32, Int64
 from exporter.sources import Filter, Rows
 from exporter.sources import where as filters
 from exporter.sources.changes import Changed, until_unchanged
@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 PAGE = 1000
 """Rows a request: more are faster, but a request for metadata fails above 32,766, and a server answers others too."""
+
+QUERIES = 100
+"""Questions a request."""
 
 LONGEST_ERROR = 300
 """Characters of a foreign error that are told: a proxy may answer with a whole page."""
@@ -89,10 +92,24 @@ class ClientSource:
         where_document: Filter | None = None,
     ) -> T:
         """`use(rows)`; called again from the start when rows appeared or vanished meanwhile."""
+        return read_pages(self._get(collection), self._rule, self._faults, use, where, where_document)
+
+    def query(
+        self,
+        collection: Collection,
+        vectors: Float32,
+        top_k: int,
+        *,
+        where: Filter | None = None,
+        where_document: Filter | None = None,
+    ) -> list[list[str]]:
+        """The ids that Chroma's own query returns for each of (q, d) vectors."""
+        return query_index(self._get(collection), self._faults, vectors, top_k, where, where_document)
+
+    def _get(self, collection: Collection) -> Any:
         with self._faults.told():
             # None, or chromadb builds the function that it recorded, which may need a key or load a model
-            found = self.client.get_collection(collection.name, embedding_function=None)
-        return read_pages(found, self._rule, self._faults, use, where, where_document)
+            return self.client.get_collection(collection.name, embedding_function=None)
 
 
 class PagedRows:
@@ -210,6 +227,26 @@ def read_pages(
         raise faults.kind(
             f"{faults.place}: {collection.name} was written to each time it was read; stop the writer for a moment"
         ) from error
+
+
+def query_index(
+    collection: Any,
+    faults: Faults,
+    vectors: Float32,
+    top_k: int,
+    where: Filter | None,
+    where_document: Filter | None,
+) -> list[list[str]]:
+    """The ids that a chromadb `Collection` returns for each of (q, d) vectors, nearest first by its own index."""
+    found: list[list[str]] = []
+    for start in range(0, len(vectors), QUERIES):
+        asked = vectors[start : start + QUERIES].tolist()
+        with faults.told():
+            answer = collection.query(
+                query_embeddings=asked, n_results=top_k, where=where, where_document=where_document, include=[]
+            )
+        found += answer["ids"]
+    return found
 
 
 def _sorted(metadata: Any) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from exporter.records import (
     Batch,
     Collection,
     Int64,
+    ManyScores,
     Notice,
     Progress,
     Question,
@@ -26,22 +27,28 @@ from exporter.records import (
     no_notice,
     no_progress,
 )
-from exporter.retrieval.answers import Matcher, match_any
+from exporter.retrieval.answers import Matcher
 from exporter.retrieval.sample import sample
-from exporter.retrieval.scan import question_distance, scan
+from exporter.retrieval.scan import question_distance, scan, survey
 from exporter.runs import folder, publish
 from exporter.runs.metadata import Table, table
 from exporter.runs.points import Points, arrange
+from exporter.runs.questions import questions_table
 from exporter.runs.readme import readme
 from exporter.runs.verify import structural_faults
+from exporter.runs.views import MOST_ENTRIES
 from exporter.sharing.picture import draw_run, panels, save
 from exporter.sources import Rows, open_source, where
+from exporter.workflows.assess import Assessment, Setting, assess
 from exporter.workflows.collections import choose
 from exporter.workflows.facts import Seen, facts_of
-from exporter.workflows.pictures import Pictures, draw_pictures
+from exporter.workflows.pictures import OTHER_VIEWS, Pictures, draw_pictures
+from exporter.workflows.question_set import embed_set, load_set
 from exporter.workflows.request import ExportRequest, default_name, read_vectors, retrieved_ids
 from exporter.workflows.run import Run, open_run
 
+HARDEST = 20
+"""Questions of a set that have bookmarks of their own, at most."""
 CHECKED = 16
 """How many stored chunks are embedded again to see whether the model is the collection's."""
 
@@ -70,22 +77,37 @@ def export(
 
 def write_export(request: ExportRequest, progress: Progress = no_progress, notice: Notice = no_notice) -> Run:
     """Carry out a request. `notice` is told, beforehand, what leaves this machine."""
-    matchers = [match_any(request.answers_to(i), request.answer_match) for i in range(max(1, len(request.questions)))]
+    return export_and_assess(request, progress, notice)[0]
+
+
+def export_and_assess(
+    request: ExportRequest, progress: Progress = no_progress, notice: Notice = no_notice
+) -> tuple[Run, Assessment | None]:
+    """The run, and of a question set what `evaluate` says of it."""
+    asked = None if request.question_set is None else load_set(request.question_set, request.qrels)
+    matchers = request.matchers() if asked is None else request.matchers_of(asked)
     where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
     source = open_source(request.source, request.access)
     collection = choose(source.collections(), request.collection, request.access.database, source.location)
-    name = request.run or default_name(collection.name, request.questions)
+    name = request.run or default_name(collection.name, request.questions if asked is None else [request.set_name])
     publish.check_target(request.logdir, name, overwrite=request.overwrite)
-    questions, model = _embed_questions(request, collection, progress, notice)
     metric: Space = collection.space if request.metric == "auto" else request.metric
-    seen = source.read(
-        collection,
-        partial(_score_and_select, request, questions, matchers, metric, progress),
-        where=request.where,
-        where_document=request.where_document,
-    )
+    found: Assessment | None = None
+    if asked is None:
+        questions, model = _embed_questions(request, collection, progress, notice)
+        select = partial(_score_and_select, request, questions, matchers, metric, progress)
+    else:
+        vectors, model = embed_set(
+            asked, collection, request.model, request.base_url, request.question_vector, progress, notice
+        )
+        questions = [Question(one.text, vectors[i], one.answers) for i, one in enumerate(asked.questions)]
+        filters = (request.where, request.where_document)
+        setting = Setting(source, collection, metric, model, request.top_k, *filters, request.index)
+        found = assess(asked, matchers, vectors, setting, progress)
+        select = partial(_survey_and_select, request, questions, found, metric, progress)
+    seen = source.read(collection, select, where=request.where, where_document=request.where_document)
     points = seen.points
-    check = None if model is None else _check_model(model, points, progress)
+    check = found.check if found is not None else None if model is None else _check_model(model, points, progress)
     if check is not None and check.warning and request.strict_model:
         raise ModelError(f"{check.warning}; name the right one by --model")
     tabulate = partial(table, columns=request.columns, text_length=request.text_length, lines=request.lines)
@@ -101,8 +123,8 @@ def write_export(request: ExportRequest, progress: Progress = no_progress, notic
         tabulate=tabulate,
         progress=progress,
     )
-    facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures)
-    return _write(request, name, tabulate(points), pictures, facts, progress)
+    facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures, found)
+    return _write(request, name, tabulate(points), pictures, facts, progress), found
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -133,7 +155,7 @@ def _embed_questions(
 def _score_and_select(
     request: ExportRequest,
     questions: Sequence[Question],
-    matchers: Sequence[Matcher],
+    matchers: Sequence[Matcher | None],
     metric: Space,
     progress: Progress,
     rows: Rows,
@@ -144,9 +166,42 @@ def _score_and_select(
     batches = rows.batches(texts=any(question.answers for question in questions))
     scores = scan(_counted(_found(batches, places), rows.count, progress), questions, matchers, metric)
     scores = replace(scores, returned=_returned(request.retrieved, places, scores))
-    positions = sample(scores, top_k=request.top_k, max_points=request.max_points, seed=request.seed)
     unknown = [one for one, place in places.items() if place is None]
-    own = np.array([question_distance(question.vector, metric) for question in questions])
+    return _select(request, questions, scores, rows, unknown)
+
+
+def _survey_and_select(
+    request: ExportRequest,
+    questions: Sequence[Question],
+    found: Assessment,
+    metric: Space,
+    progress: Progress,
+    rows: Rows,
+) -> Seen:
+    """The same for a set. Pictures of their own have the hardest questions only, so many that their bookmarks fit."""
+    shown = min(request.max_points, rows.count + len(questions))
+    room = MOST_ENTRIES // shown - OTHER_VIEWS
+    scores = survey(
+        lambda: _counted(rows.batches(), rows.count, progress),
+        rows.count,
+        questions,
+        found.right(),
+        metric,
+        top_k=request.top_k,
+        drawn=found.hardest(max(1, min(HARDEST, room))),
+    )
+    return _select(request, questions, scores, rows)
+
+
+def _select(
+    request: ExportRequest,
+    questions: Sequence[Question],
+    scores: Scores | ManyScores,
+    rows: Rows,
+    unknown: Sequence[str] = (),
+) -> Seen:
+    positions = sample(scores, top_k=request.top_k, max_points=request.max_points, seed=request.seed)
+    own = np.array([question_distance(question.vector, scores.metric) for question in questions])
     points = arrange(rows.take(positions), positions, questions, scores, own, request.top_k)
     return Seen(scores, positions, points, rows.rule, unknown)
 
@@ -205,6 +260,8 @@ def _write(
     if pictures.flat is not None:
         halves = panels(pictures.around, pictures.flat, pictures.glyphs, pictures.layouts)
         extras["picture.png"] = save(draw_run(facts, halves), "png")
+    if "evaluation" in facts:
+        extras["questions.tsv"] = b"".join(questions_table(facts["questions"]).to_tsv())
     contents = folder.Contents(
         tensors=pictures.tensors,
         table=rows,

@@ -13,9 +13,10 @@ import numpy as np
 
 from exporter.embedding.check import ModelCheck
 from exporter.embedding.models import Model
-from exporter.records import Collection, Int64, Question, Scores
+from exporter.records import Collection, Int64, ManyScores, Question, Scores
 from exporter.runs.points import CHUNK, Points
 from exporter.runs.sprites import Glyph
+from exporter.workflows.assess import Assessment
 from exporter.workflows.pictures import Pictures
 from exporter.workflows.request import ExportRequest
 
@@ -30,7 +31,7 @@ DISTANCES = {
 class Seen:
     """What one reading of the collection gave: scores of all of it, and the rows that are shown."""
 
-    scores: Scores
+    scores: Scores | ManyScores
     positions: Int64
     points: Points
     rule: str
@@ -47,11 +48,19 @@ def facts_of(
     check: ModelCheck | None,
     seen: Seen,
     pictures: Pictures,
+    found: Assessment | None = None,
 ) -> dict[str, Any]:
     """What the manifest says; the keys of `Run.to_json` among them."""
     scores, points = seen.scores, seen.points
+    row_of = {position: row for row, position in enumerate(points.position.tolist()) if position >= 0}
     hidden = np.ones(scores.rows, bool)
     hidden[seen.positions] = False
+    answered = [_answered(i, question, seen, row_of, request) for i, question in enumerate(questions)]
+    evaluated: dict[str, Any] = {}
+    if found is not None:
+        whole = found.to_json()
+        answered = [{**one, **_judged(judged)} for one, judged in zip(answered, whole.pop("per_question"), strict=True)]
+        evaluated = {"evaluation": {"set": request.set_name, **whole}}
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": {"chroma-projector": version("chroma-projector"), "python": platform.python_version()},
@@ -84,11 +93,15 @@ def facts_of(
         "points": len(points),
         "left_out": int(hidden.sum()),
         "left_out_with_answer": int((hidden & scores.holds_answer).sum()),
-        "questions": [_answered(i, question, seen, request) for i, question in enumerate(questions)],
+        "questions": answered,
+        **evaluated,
         "layouts": list(pictures.layouts),
         "focus": pictures.focus,
         "drawn": _drawn(pictures.glyphs),
-        "warnings": _warnings(request, collection, check, seen, model, pictures),
+        "warnings": [
+            *_warnings(request, collection, check, seen, model, pictures),
+            *(found.warnings if found is not None else ()),
+        ],
     }
 
 
@@ -97,29 +110,36 @@ def _drawn(glyphs: Sequence[Glyph]) -> list[list[Any]]:
     return [[row, *glyph] for row, glyph in enumerate(glyphs) if glyph.role != CHUNK]
 
 
-def _answered(index: int, question: Question, seen: Seen, request: ExportRequest) -> dict[str, Any]:
+def _answered(
+    index: int, question: Question, seen: Seen, row_of: Mapping[int, int], request: ExportRequest
+) -> dict[str, Any]:
     scores, points = seen.scores, seen.points
-    row_of = {position: row for row, position in enumerate(points.position.tolist()) if position >= 0}
 
-    def hit(position: int) -> dict[str, Any]:
-        row = row_of[position]
-        return {
-            "rank": int(scores.ranks[index, position]),
-            "id": points.ids[row],
-            "distance": float(scores.distances[index, position]),
-            "source": points.source(row),
-            "page": points.page(row),
-            "contains_answer": bool(scores.answers[index, position]),
-            "text": " ".join((points.texts[row] or "").split())[: request.text_length],
-        }
+    def hits_at(positions: Int64) -> list[dict[str, Any]]:
+        ranked = scores.seen(index, positions)
+        rows = [row_of[position] for position in positions.tolist()]
+        return [
+            {
+                "rank": rank,
+                "id": points.ids[row],
+                "distance": distance,
+                "source": points.source(row),
+                "page": points.page(row),
+                "contains_answer": holds,
+                "text": " ".join((points.texts[row] or "").split())[: request.text_length],
+            }
+            for row, rank, distance, holds in zip(
+                rows, ranked.ranks.tolist(), ranked.distances.tolist(), ranked.answers.tolist(), strict=True
+            )
+        ]
 
-    hits = [hit(position) for position in scores.top(index, request.top_k).tolist()]
+    hits = hits_at(scores.top(index, request.top_k))
     returned: dict[str, Any] = {}
     if scores.returned:
-        found = [hit(position) for position in scores.returned[index].tolist()]
+        found = hits_at(scores.returned[index])
         returned = {"returned": found, "lost": lost_hits(hits, found)}
     first = scores.first_answer_rank(index)
-    holding = int(scores.answers[index].sum())
+    holding = scores.holding(index)
     return {
         "text": question.text,
         "answers": list(question.answers),
@@ -129,6 +149,12 @@ def _answered(index: int, question: Question, seen: Seen, request: ExportRequest
         "hits": hits,
         **returned,
     }
+
+
+def _judged(one: Mapping[str, Any]) -> dict[str, Any]:
+    """What an evaluation adds to a question, under the names of `per_question` but for the verdict, which is a line."""
+    kept = {key: one[key] for key in ("id", "evidence", "repair", "first_rank", "right_chunks", "metrics")}
+    return {**kept, "kind": one["verdict"], "verdict": f"{one['verdict'].replace('_', ' ')}: {one['evidence']}"}
 
 
 def verdict(asked: bool, first: int | None, holding: int, rows: int, top_k: int) -> str:

@@ -334,11 +334,11 @@ def _store(window: list[Chunk], stored: Stored, model: models.Model, tally: Tall
 
 
 def _too_long(chunks: Sequence[Chunk], model: models.Model) -> int:
-    """How many have more tokens than the model reads; a token has at least one character."""
-    longest, count = model.longest, model.count_tokens
-    if longest is None or count is None:
+    """How many have more tokens than the model reads."""
+    longest = model.longest
+    if longest is None:
         return 0
-    return sum(len(chunk.text) > longest and count(chunk.text) > longest for chunk in chunks)
+    return sum(tokens > longest for tokens in model.tokens([chunk.text for chunk in chunks]))
 
 
 def _stale(request: IngestRequest, stored: Stored, tally: Tally) -> list[str]:

@@ -11,20 +11,21 @@ import numpy as np
 
 from exporter.layouts import dartboard, trust, umap
 from exporter.layouts.pca import principal_axes
-from exporter.records import Float32, Float64, Floats, Int64, Progress, Question, Scores
+from exporter.records import Float32, Float64, Floats, Int64, ManyScores, Progress, Question, Scores
 from exporter.retrieval.distance import directions, distances
 from exporter.runs.folder import Tensor
 from exporter.runs.metadata import Table
-from exporter.runs.points import Points, seen_by
+from exporter.runs.points import CHUNK, QUESTION, Points, seen_by
 from exporter.runs.sprites import Glyph, glyphs
 from exporter.runs.views import MOST_ENTRIES, View
 
 Projection = Literal["auto", "none", "pca", "umap"]
 OpenOn = Literal["question", "map", "vectors"]
 
+OTHER_VIEWS = 5
+"""Bookmarks that a tensor has at most beside one a question."""
+
 DARTBOARD, MAP, FLAT, VECTORS = "around_question", "map", "flat map", "vectors"
-_FIGURES = 4
-"""So many questions' figures fit in a bookmark's label."""
 _IN_THE_PICTURE = " · other lists: neighbours in the picture"
 """Said where the page lists a point's nearest ones."""
 
@@ -50,7 +51,7 @@ class _Scene:
 
     points: Points
     questions: Sequence[Question]
-    scores: Scores
+    scores: Scores | ManyScores
     top_k: int
     seed: int
     sprites: bool
@@ -79,8 +80,14 @@ class _Scene:
     @cached_property
     def focus(self) -> int:
         """The question that the dartboard is about: the first that was missed, else the first."""
-        first = [self.scores.first_answer_rank(question) for question in range(len(self.questions))]
-        return next((i for i, rank in enumerate(first) if rank is not None and rank > self.top_k), 0)
+        first = [(question, self.scores.first_answer_rank(question)) for question in self.scores.drawn]
+        missed = (question for question, rank in first if rank is not None and rank > self.top_k)
+        return next(missed, self.scores.drawn[0])
+
+    @property
+    def lead(self) -> int:
+        """The question that the first bookmarks are about."""
+        return self.scores.drawn[0]
 
     def row(self, question: int) -> int:
         """Its row: the first question is the last row."""
@@ -100,10 +107,11 @@ class _Scene:
     def ranks(self, question: int) -> Int64:
         """(m,) the rank of every row for it: of the other questions, where they would stand among the chunks."""
         ranks = np.zeros(len(self.points), np.int64)
-        ranks[self.chunk_rows] = self.scores.ranks[question][self.points.position[self.chunk_rows]]
+        seen = self.scores.whole(question)
+        ranks[self.chunk_rows] = seen.ranks[self.points.position[self.chunk_rows]]
         vectors = np.stack([other.vector for other in self.questions])
         away = distances(vectors, self.questions[question].vector, self.scores.metric)
-        nearer = np.searchsorted(np.sort(self.scores.distances[question]), away, side="left")
+        nearer = np.searchsorted(np.sort(seen.distances), away, side="left")
         for other in range(len(self.questions)):
             ranks[self.row(other)] = min(int(nearer[other]) + 1, self.scores.rows)
         return ranks
@@ -112,7 +120,7 @@ class _Scene:
 def draw_pictures(
     points: Points,
     questions: Sequence[Question],
-    scores: Scores,
+    scores: Scores | ManyScores,
     *,
     top_k: int,
     seed: int,
@@ -133,14 +141,14 @@ def draw_pictures(
     drawn = marks if sprites else []
     axes = principal_axes(points.vectors, 3)
     if projection == "none":
-        views = [_first(scene, axes), _ranked(scene, 0, axes)]
+        views = [_first(scene, axes), _ranked(scene, scene.lead, axes)]
         return Pictures([Tensor(VECTORS, points.vectors, drawn, views, axes)])
     progress("laying out the map", 0, None)
     places, flat, made_by = _map(scene.vectors, projection, seed)
     layouts = [_figures(scene, MAP, places, made_by), _figures(scene, FLAT, flat, made_by)]
     views = _map_views(scene, places, flat, layouts)
     tensors = [Tensor(MAP, places.astype(np.float32), drawn, views, places)]
-    around, focused = None, marks if scene.focused is points else glyphs(scene.focused)
+    around, focused = None, marks if scene.focused is points else _focused_glyphs(scene)
     if len(scene.chunk_rows) >= dartboard.FEWEST:
         progress("laying out the dartboard", 0, None)
         around = _around(scene, scene.focus)
@@ -158,7 +166,8 @@ def draw_pictures(
         )
     elif open_on == "question":
         open_on = "vectors"
-    tensors.append(Tensor(VECTORS, points.vectors, drawn, [_first(scene, places), _ranked(scene, 0, places)], axes))
+    views = [_first(scene, places), _ranked(scene, scene.lead, places)]
+    tensors.append(Tensor(VECTORS, points.vectors, drawn, views, axes))
     return Pictures(
         tensors=_ordered(tensors, open_on),
         layouts=layouts,
@@ -184,7 +193,7 @@ def _dartboard_views(scene: _Scene, places: Float64, figures: dict[str, Any]) ->
         View(f"closer: the top {_k(scene)}", flat, zoom=2.2),
         _ranked(scene, focus, flat, ending=_IN_THE_PICTURE),
     ]
-    others = [other for other in range(len(scene.questions)) if other != focus]
+    others = [other for other in scene.scores.drawn if other != focus]
     if len(scene.points) * (len(views) + len(others)) <= MOST_ENTRIES:
         views += [_ranked(scene, other, _around(scene, other)[:, :2], _asked(scene, other)) for other in others]
     return views
@@ -205,25 +214,35 @@ def _around(scene: _Scene, question: int) -> Float64:
     return places
 
 
+def _focused_glyphs(scene: _Scene) -> list[Glyph]:
+    """The other questions are stars all the same; of a whole set they would hide the chunks, and are discs."""
+    drawn = glyphs(scene.focused)
+    if not isinstance(scene.scores, ManyScores):
+        return drawn
+    own = scene.row(scene.focus)
+    return [Glyph(CHUNK) if one.role == QUESTION and row != own else one for row, one in enumerate(drawn)]
+
+
 def _map_views(scene: _Scene, places: Float64, flat: Float64, layouts: Sequence[dict[str, Any]]) -> list[View]:
     every = range(len(scene.questions))
     deep, plane = (_kept(scene, figures, every) for figures in layouts)
     views = [
         _first(scene, places, deep),
-        _ranked(scene, 0, places, ending=_IN_THE_PICTURE),
+        _ranked(scene, scene.lead, places, ending=_IN_THE_PICTURE),
         View("by source", places, colour="source_group"),
         View(f"flat{plane}", flat),
     ]
-    views += [_ranked(scene, other, places, _asked(scene, other)) for other in range(1, len(scene.questions))]
+    if isinstance(scene.scores, ManyScores):
+        views.append(View("how often retrieved (0: never)", places, colour="times_retrieved"))
+    views += [_ranked(scene, other, places, _asked(scene, other)) for other in scene.scores.drawn[1:]]
     return views
 
 
 def _kept(scene: _Scene, figures: dict[str, Any], questions: Iterable[int]) -> str:
     """The end of a bookmark's label: how far the layout can be trusted."""
     kept = [figures["kept_top_k"][question] for question in questions]
-    several = ", ".join(map(str, kept[:_FIGURES])) + (", ..." if len(kept) > _FIGURES else "")
-    trust = figures["trustworthiness"]
-    return f" · keeps {several} of {_k(scene)} near" + ("" if trust is None else f", trust {trust:.2f}")
+    figure = figures["trustworthiness"]
+    return f" · keeps {trust.told(kept)} of {_k(scene)} near" + ("" if figure is None else f", trust {figure:.2f}")
 
 
 def _first(scene: _Scene, places: Float64, ending: str = "") -> View:

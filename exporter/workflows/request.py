@@ -15,12 +15,14 @@ import numpy as np
 
 from exporter.embedding.encoders import Encoder
 from exporter.errors import UsageError
-from exporter.records import Float32, Space
-from exporter.retrieval.answers import MATCHES
+from exporter.evaluation.question_sets import QuestionSet
+from exporter.records import Answer, Float32, Space
+from exporter.retrieval.answers import FUZZY, MATCHES, Matcher, match_any
 from exporter.retrieval.distance import METRICS
 from exporter.runs.folder import TensorFormat
 from exporter.runs.verify import ROWS_SHOWN
 from exporter.sources import NO_ACCESS, Access, Filter
+from exporter.workflows.assess import matchers_of
 from exporter.workflows.pictures import OpenOn, Projection
 
 _LONGEST_NAME = 120
@@ -33,15 +35,23 @@ class ExportRequest:
     `source`: a Chroma directory, a server's address, a chromadb `Collection` or a LangChain `Chroma`. `access`: what a
     server wants to know. `model`: as `embedding.load_model` takes it. `columns`:
     the collection's own metadata keys to show, None for all. `retrieved`: the ids that an application returned, in its
-    order, for each question. Raises UsageError where the options don't fit together.
+    order, for each question. `question_set`: a file, or Python's own objects with the names that a .jsonl has; `qrels`
+    its judgements; `index`: ask Chroma's own index what it loses of the set. Raises UsageError where the
+    options don't fit together.
     """
 
     source: Any
     questions: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    question_set: Any = None
+    qrels: str | Path | None = None
+    index: bool = True
     collection: str | None = None
     access: Access = NO_ACCESS
     answer_match: str = "normalized"
+    all_answers: bool = False
+    ignore_accents: bool = False
+    fuzzy_threshold: float = FUZZY
     top_k: int = 10
     metric: Space | Literal["auto"] = "auto"
     where: Filter | None = None
@@ -66,7 +76,14 @@ class ExportRequest:
     text_length: int = 300
 
     def __post_init__(self) -> None:
-        if not self.questions and self.question_vector is None:
+        if self.question_set is not None and (self.questions or self.answers or self.retrieved):
+            raise UsageError(
+                "a question set brings its questions and answers with it: give --questions alone, without --question, "
+                "--answer and --retrieved"
+            )
+        if self.question_set is None and self.qrels is not None:
+            raise UsageError("--qrels judges the questions of a set: give that by --questions")
+        if not self.questions and self.question_set is None and self.question_vector is None:
             raise UsageError('nothing is asked: give a question, as in --question "How do I ...?"')
         if any(not question.strip() for question in self.questions):
             raise UsageError("a question is blank: give its words by --question")
@@ -80,6 +97,8 @@ class ExportRequest:
             )
         if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):
             raise UsageError(f"unknown answer match {self.answer_match!r} or metric {self.metric!r}")
+        if not 0 < self.fuzzy_threshold <= 100:
+            raise UsageError(f"--fuzzy-threshold {self.fuzzy_threshold:g}: it is above 0, and 100 at most")
         if self.top_k < 1 or self.max_points < 2 or self.text_length < 0:
             raise UsageError("--top-k must be at least 1, --max-points 2, --text-length 0")
         if self.max_points > ROWS_SHOWN:
@@ -100,10 +119,33 @@ class ExportRequest:
         if any(not text.isprintable() and "\ud800" <= max(text) <= "\udfff" for text in self.questions + self.answers):
             raise UsageError("a question or an answer is not valid UTF-8: type it again")
 
-    def answers_to(self, question: int) -> tuple[str, ...]:
-        """One question: any of the answers. Several: each its own, or one answer for all."""
+    def answers_to(self, question: int) -> tuple[Answer, ...]:
+        """One question: any of the answers, or all of them. Several: each its own, or one answer for all."""
         paired = len(self.questions) > 1 and len(self.answers) > 1
+        if self.all_answers and not paired and len(self.answers) > 1:
+            return (self.answers,)
         return (self.answers[question],) if paired else self.answers
+
+    @property
+    def set_name(self) -> str:
+        """What a run of the set is named after."""
+        return Path(self.question_set).stem if isinstance(self.question_set, (str, Path)) else "questions"
+
+    def matchers_of(self, asked: QuestionSet) -> list[Matcher | None]:
+        """What finds the answers to each question of a set; None where ids decide."""
+        return matchers_of(asked, self.answer_match, not self.ignore_accents, self.fuzzy_threshold)
+
+    def matchers(self) -> list[Matcher | None]:
+        """What finds the answers to each question; one at least."""
+        return [
+            match_any(
+                self.answers_to(question),
+                self.answer_match,
+                accents=not self.ignore_accents,
+                threshold=self.fuzzy_threshold,
+            )
+            for question in range(max(1, len(self.questions)))
+        ]
 
 
 def default_name(collection: str, questions: Sequence[str]) -> str:

@@ -101,6 +101,18 @@ class Run:
         ]
 
     @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """What `evaluate` says of the question set that was exported, as it prints it; None without a set."""
+        if "evaluation" not in self.facts:
+            return None
+        kept = ("id", "evidence", "repair", "first_rank", "right_chunks", "metrics")
+        per_question = [
+            {**{key: one[key] for key in kept}, "question": one["text"], "verdict": one["kind"]}
+            for one in self.facts["questions"]
+        ]
+        return {**self.facts["evaluation"], "per_question": per_question}
+
+    @property
     def warnings(self) -> list[str]:
         """What the summary warned of."""
         return list(self.facts["warnings"])
@@ -155,6 +167,7 @@ class Run:
             ],
             "model": {key: facts["model"][key] for key in ("name", "median_cosine")},
             "layouts": [{key: found[key] for key in figures} for found in facts["layouts"]],
+            **({"evaluation": facts["evaluation"]} if "evaluation" in facts else {}),
         }
 
     def __str__(self) -> str:

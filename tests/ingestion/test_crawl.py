@@ -241,6 +241,15 @@ def test_rate(little, rate, delay, pause):
     assert slept == ([pause, pause] if pause else [])
 
 
+def test_a_site_that_wants_to_be_left_in_peace(little):
+    """A robots.txt that asks for an hour between pages is told, and no page is asked for; or it is ignored."""
+    little.routes |= {"/": page("Home", words(0)), "/robots.txt": "User-agent: *\nCrawl-delay: 3600\n"}
+    (failed,) = crawl_all(little)[1]
+    assert "asks for 3,600 seconds between pages: --ignore-robots" in failed.why
+    assert little.asked == ["/robots.txt"]
+    assert set(texts(crawl_all(little, ignore_robots=True)[1])) == {"/"}
+
+
 def test_a_start_that_redirects_away(little):
     """A start that leads to another host is told with the address to give instead."""
     little.routes["/"] = redirect("https://www.example.com/")

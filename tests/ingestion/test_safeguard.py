@@ -40,10 +40,10 @@ def killed(tmp_path):
 
     directory, state = tmp_path / "db", tmp_path / "state"
     state.mkdir()
-    stored = Stored(partial(open_directory, directory), "docs", {}, "db", partial(Safeguard, directory, state))
+    stored = Stored(partial(open_directory, directory), "docs", {"a": 1}, "db", partial(Safeguard, directory, state))
     for first in range(0, 2500, 500):
         stored.add(*chunks(first, first + 500))
-    stored.known([])
+    stored.known(["id0"])
     shutil.copytree(state, tmp_path / "kept")
     stored.close()
     (index,) = (path.parent for path in directory.glob("*/index_metadata.pickle"))

@@ -58,3 +58,12 @@ def test_metadata():
     assert [chunk.metadata["chunk"] for chunk in chunks] == [0, 1, 2, 3]
     assert set(chunks[0].metadata) == {"source", "page", "start_index", "chunk", "content_hash"}
     assert "page" not in chunks[3].metadata
+
+
+def test_what_chroma_cannot_store():
+    """Halves of characters, whole numbers beyond 64 bits and what is no number are stored as what can be."""
+    odd = {"big": 2**63, "small": -(2**63), "none": float("nan"), "half": "a\ud83d", "flag": True, "k\ud83d": 1}
+    (chunk,) = Cutting(20, 0).cut("s", [Document("one \ud83d two", metadata=odd)])
+    assert chunk.text == "one ? two"
+    kept = {name: value for name, value in chunk.metadata.items() if name in odd or name == "k?"}
+    assert kept == {"big": str(2**63), "small": -(2**63), "half": "a?", "flag": True, "k?": 1}

@@ -4,7 +4,7 @@ import gzip
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.ingestion import Unreadable
@@ -98,6 +98,49 @@ def test_links():
 def test_a_page_without_text():
     """A page of menus only has no text."""
     assert read_page("<nav><a href=x>x</a></nav><script>1</script>", "http://x/").text == ""
+
+
+def test_a_page_that_breaks_its_parser(monkeypatch):
+    """What a library throws at an odd page is told of that page, and ends nothing else."""
+    import trafilatura
+
+    def fails(*arguments, **settings):
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr(trafilatura, "extract", fails)
+    with pytest.raises(Unreadable, match=r"can't be parsed \(RecursionError\)"):
+        read_page("<p>x", "http://x/")
+
+
+TAGS = [
+    "p",
+    "div",
+    "table",
+    "tr",
+    "td",
+    "nav",
+    "article",
+    "header",
+    "script",
+    "svg",
+    "template",
+    "title",
+    "body",
+    "html",
+    "li",
+    "br",
+    "pre",
+    "frameset",
+]
+PIECES = [f"<{tag}>" for tag in TAGS] + [f"</{tag}>" for tag in TAGS]
+PIECES += ["<a href='y'>", "text œ ", "<!--", "-->", "<![CDATA[", "&#x0;", "&#xD800;", "<b", "<base href='a'>", "\x01"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+def test_any_html(html):
+    """Whatever tags come in whatever order, a page is read, and its text can be stored."""
+    read_page(html, "http://x/").text.encode()
 
 
 SITEMAP = b"""<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"

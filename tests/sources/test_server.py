@@ -15,8 +15,9 @@ import pytest
 
 from exporter.errors import CollectionError, NetworkError, QueryError, SourceError
 from exporter.sources import Access, open_source
+from exporter.sources.directory import Directory
 from exporter.sources.server import Server
-from tests.sources.conftest import content_of, read, rows
+from tests.sources.conftest import content_of, fingerprint, read, rows
 
 
 def free_port():
@@ -100,6 +101,27 @@ def test_a_filter_is_the_servers_own(address, directory):
         source.read(collection(source), content_of, where={"page": {"$near": 1}})
     with pytest.raises(QueryError, match=r"can't use the filter: .*look-around"):
         source.read(collection(source), content_of, where_document={"$regex": "(?=x)"})
+
+
+def test_its_own_query(address, directory):
+    """The server's query, and that of a private copy of its directory, return the nearest chunks, as many as asked for,
+    of those that a filter leaves; and the directory keeps its bytes.
+    """
+    local = Directory(directory)
+    vectors = np.random.default_rng(0).normal(size=(130, 4)).astype(np.float32)
+    before = fingerprint(directory)
+    for source in (open_source(address), local):
+        one = collection(source)
+        for where, last in ((None, 2299), ({"page": {"$lt": 40}}, 39)):
+            rows = source.read(one, content_of, where=where)
+            chunks = np.array(rows.bits, np.uint32).view(np.float32).astype(float)
+            assert len(chunks) == last
+            found = source.query(one, vectors, 3, where=where)
+            exact = [np.argsort(np.linalg.norm(chunks - vector, axis=1))[:3] for vector in vectors]
+            alike = [len(set(ids) & {rows.ids[i] for i in order}) for ids, order in zip(found, exact, strict=True)]
+            assert all(len(ids) == 3 for ids in found)
+            assert np.mean(alike) > 2.9
+    assert fingerprint(directory) == before
 
 
 def test_rows_are_taken_by_position(address, directory):

@@ -300,3 +300,19 @@ def test_default_names_that_lose_letters(question):
 def test_names_that_would_meet():
     """Questions that differ by a sign alone have runs of their own."""
     assert len({default_name("docs", [f"What is C{sign}?"]) for sign in ("", "+", "++", "#")}) == 4
+
+
+def test_ways_to_match(chroma, tmp_path):
+    """All of several answers, nearly the words, and letters without their accents mark chunks when asked for."""
+
+    def marked(**options):
+        points = ask(chroma, tmp_path, run="a", overwrite=True, **options).points
+        return sorted(points["id"][points["contains_answer"]])
+
+    assert marked(answer=["text", "7"]) == sorted(f"id{i}" for i in range(30))
+    assert marked(answer=["text", "7"], all_answers=True) == ["id17", "id27", "id7"]
+    assert marked(answer="tèxt 7") == []
+    assert marked(answer="tèxt 7", ignore_accents=True) == ["id7"]
+    assert marked(answer="txet 17", answer_match="fuzzy", fuzzy_threshold=85) == ["id17"]
+    with pytest.raises(UsageError, match="--fuzzy-threshold"):
+        marked(answer="x", answer_match="fuzzy", fuzzy_threshold=101)

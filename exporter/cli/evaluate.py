@@ -1,0 +1,133 @@
+"""`chroma-projector evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exporter.cli import console
+from exporter.cli.options import (
+    Command,
+    access,
+    access_options,
+    answer_options,
+    base_url_option,
+    collection_option,
+    debug_option,
+    json_option,
+    metric_option,
+    model_option,
+    no_index_option,
+    option,
+    overwrite_option,
+    parse_filter,
+    questions_options,
+    quiet_option,
+    source_argument,
+    top_k_option,
+    where_document_option,
+    where_option,
+)
+from exporter.errors import CheckFailed
+
+
+@click.command(cls=Command)
+@source_argument
+@collection_option
+@model_option
+@base_url_option
+@questions_options("questions", required=True)
+@answer_options
+@option(
+    "--question-vector",
+    group="Question",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The questions' vectors, .npy or JSON: no model is loaded.",
+)
+@top_k_option
+@metric_option
+@no_index_option
+@where_option
+@where_document_option
+@option("--min", "least", group="Output", metavar="METRIC=N", multiple=True, help="Below it: exit code 10.")
+@option("--trec", group="Output", metavar="FILE", type=click.Path(path_type=Path), help="The ranking, and FILE.qrels.")
+@option("--logdir", group="Output", metavar="PATH", type=click.Path(path_type=Path), help="Write a run there, too.")
+@option("--run", "-n", group="Output", metavar="NAME", help="Write a run of this name, too (default: in logs).")
+@overwrite_option
+@option("--markdown", group="Output", is_flag=True, help="For the summary of a CI job.")
+@json_option
+@quiet_option
+@debug_option
+@access_options
+def evaluate(
+    as_json: bool,
+    markdown: bool,
+    quiet: bool,
+    debug: bool,
+    least: Sequence[str],
+    trec: Path | None,
+    logdir: Path | None,
+    run: str | None,
+    overwrite: bool,
+    no_index: bool,
+    where: str | None,
+    where_document: str | None,
+    token: str | None,
+    headers: Sequence[str],
+    tenant: str | None,
+    database: str | None,
+    timeout: float,
+    **asked: Any,
+) -> None:
+    """Does retrieval find the answers, and if not, why? Metrics, a verdict a question, findings.
+
+    \b
+    chroma-projector evaluate chroma_db --questions questions.jsonl -k 5
+    chroma-projector evaluate chroma_db --questions questions.csv --min hit@5=0.8 --markdown
+    """
+    if as_json and markdown:
+        raise click.UsageError("--json and --markdown are two forms of one report: ask for one")
+    asked["where"] = parse_filter("--where", where)
+    asked["where_document"] = parse_filter("--where-document", where_document)
+    asked["access"] = access(token, headers, tenant=tenant, database=database, timeout=timeout)
+    from exporter.workflows.evaluate import (
+        EvaluateRequest,
+        evaluate_and_export,
+        missed,
+        run_evaluation,
+        thresholds,
+        write_trec,
+    )
+
+    wanted = thresholds(least)
+    request = EvaluateRequest(**asked, index=not no_index)
+    with console.progress_bars(show=not quiet and not as_json) as progress:
+        if logdir is not None or run is not None:
+            found, written = evaluate_and_export(
+                request, logdir=logdir, run=run, overwrite=overwrite, progress=progress, notice=console.note
+            )
+            report = {"run": str(written.path), **found.to_json()}
+        else:
+            found = run_evaluation(request, progress, console.note)
+            report = found.to_json()
+    if as_json:
+        console.print_json(report)
+    elif markdown:
+        console.print_markdown(report)
+    elif not quiet:
+        console.print_evaluation(report)
+    if not as_json and not quiet:
+        for warning in found.warnings:
+            console.note(f"Warning: {warning}")
+    if "run" in report and not quiet:
+        console.note(f"run: {report['run']}")
+    if trec is not None:
+        qrels = write_trec(found, trec)
+        if not quiet:
+            console.note(f"ranking: {trec}, judgements: {qrels}")
+    if below := missed(found, wanted):
+        raise CheckFailed(f"{'; '.join(below)}: see the verdicts for what to mend")

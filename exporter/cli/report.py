@@ -1,0 +1,91 @@
+"""What `evaluate` reports, as titles, tables and Markdown; `cli.console` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Found = Mapping[str, Any]
+"""What `evaluate --json` prints."""
+
+Section = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""The headings of a table, and its rows."""
+
+LISTED = 10
+"""Missed questions that a report lists; `--json` has all."""
+
+
+def as_markdown(found: Found) -> str:
+    """The whole report, for the summary of a CI job."""
+    lines = [f"### {_escaped(title(found))}", ""]
+    for heading, rows in sections(found):
+        lines += [f"| {' | '.join(heading)} |", f"|{'---|' * len(heading)}"]
+        lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
+        lines.append("")
+    lines += [f"- {_escaped(told(finding))}" for finding in found["findings"]]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def title(found: Found) -> str:
+    """What was asked of what."""
+    left = found["verdicts"]["answer_unknown"]
+    without = f", {left:,} more say no answer and are left out of the figures" if left else ""
+    return (
+        f"{found['questions'] - left:,} questions to {found['collection']}, {found['rows']:,} chunks by "
+        f"{found['metric']}{without}"
+    )
+
+
+def sections(found: Found) -> Iterator[Section]:
+    """Headings and rows of the tables of a report."""
+    from exporter.evaluation.metrics import CUTOFFS, FIRST_RANK
+    from exporter.evaluation.verdicts import ANSWER_UNKNOWN, FOUND, REPAIRS
+
+    if figures := found["metrics"]:
+        kinds = ("hit", "recall", "precision", "ndcg")
+        yield ("k", *kinds), [(str(k), *(_figure(figures[f"{kind}@{k}"]) for kind in kinds)) for k in CUTOFFS]
+        yield (
+            ("of the whole ranking", "value"),
+            [(name, _figure(figures[name])) for name in ("mrr", "map")]
+            + [("first right chunk, median rank", _figure(figures[FIRST_RANK], ".0f"))],
+        )
+    verdicts = [(kind, f"{count:,}", REPAIRS[kind]) for kind, count in found["verdicts"].items() if count]
+    yield ("verdict", "questions", f"what mends it (top {found['top_k']})"), verdicts
+    wrong = [one for one in found["per_question"] if one["verdict"] not in (FOUND, ANSWER_UNKNOWN)]
+    if wrong:
+        hardest = sorted(wrong, key=_hardness)[:LISTED]
+        more = f" ({len(hardest)} of {len(wrong):,})" if len(wrong) > len(hardest) else ""
+        rows = [(one["id"], one["verdict"], f"{_short(one['question'])}: {one['evidence']}") for one in hardest]
+        yield ("missed", "verdict", f"question and evidence{more}"), rows
+
+
+def _hardness(one: Found) -> tuple[int, int]:
+    """The furthest from being found first; those with no right chunk at all after them, as ranks say more."""
+    return (0, -one["first_rank"]) if one["first_rank"] else (1, 0)
+
+
+def _figure(figure: Found, form: str = ".3f") -> str:
+    def number(value: float | None) -> str:
+        return "beyond all" if value is None else format(value, form)
+
+    value, low, high = figure["value"], figure["low"], figure["high"]
+    one = low is None and value is not None and high is None
+    return number(value) if one else f"{number(value)} ({number(low)} to {number(high)})"
+
+
+def told(finding: Found) -> str:
+    """A finding in one line, with examples."""
+    return f"{finding['text']}" + (f" (such as {', '.join(finding['examples'])})" if finding["examples"] else "")
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _escaped(text: str) -> str:
+    """Foreign text as text: no cell, tag, code or link begins in it."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for sign in "\\`*_[]|~#":
+        text = text.replace(sign, f"\\{sign}")
+    return text

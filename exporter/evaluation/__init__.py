@@ -1,0 +1,1 @@
+"""Does retrieval find the answer, and if not, why? Pure: lines, rankings and figures in, records out."""

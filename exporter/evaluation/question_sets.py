@@ -1,0 +1,345 @@
+"""Question sets: the bytes of a file in, records out. All mistakes are told at once, each with its line.
+
+| a file | holds |
+|---|---|
+| `.jsonl` | an object a line |
+| `.csv`, `.tsv` | a header and a row a question; a cell of several answers or ids is a JSON list |
+| `.json` | SQuAD's, or a list of objects |
+| qrels | `query 0 document grade` (TREC), or `query document grade` under a header (BEIR) |
+
+An object has `question`, and perhaps `id`, `answers`, `relevant`, `source` and `page`; other names that people use for
+these are known (`NAMES`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from exporter.errors import QueryError
+from exporter.records import Answer
+
+NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "question": ("question", "query", "text", "user_input"),
+        "id": ("id", "_id", "qid", "query_id", "question_id"),
+        "answers": ("answers", "answer"),
+        "relevant": ("relevant", "relevant_ids", "relevant_id"),
+        "source": ("source",),
+        "page": ("page",),
+    }
+)
+"""What a set calls its columns; the first that is there counts."""
+
+TOLD = 5
+"""Mistakes that an error tells; the rest are counted."""
+
+Entry = tuple[str, Any]
+"""Where it stands (`line 3`), and what stands there."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What ought to come back: a chunk by its id, or every chunk of a source, or of one page of it.
+
+    `grade` above 0 is relevant, and how much; 0 was judged not to be.
+    """
+
+    id: str | None = None
+    source: str | None = None
+    page: str | None = None
+    grade: int = 1
+
+    def __str__(self) -> str:
+        if self.id is not None:
+            return self.id
+        return f"{self.source}" if self.page is None else f"{self.source} p. {self.page}"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question of a set. `answers`: any of them; one that is a tuple: all of its parts. `where`: where it stands."""
+
+    id: str
+    text: str
+    answers: tuple[Answer, ...] = ()
+    relevant: tuple[Target, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """What a file holds; `warnings` count what could be read but says nothing."""
+
+    questions: tuple[Asked, ...]
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+
+@dataclass
+class _Mistakes:
+    """Everything wrong with a file, gathered."""
+
+    file: str
+    told: list[str] = field(default_factory=list)
+
+    def add(self, where: str, what: str) -> None:
+        self.told.append(f"{where}: {what}")
+
+    def refuse(self) -> None:
+        if self.told:
+            rest = len(self.told) - TOLD
+            more = f"; and {rest:,} more" if rest > 0 else ""
+            raise QueryError(f"{self.file}: {'; '.join(self.told[:TOLD])}{more}")
+
+
+def read_questions(file: str, content: bytes) -> QuestionSet:
+    """The questions of a file of this name and content.
+
+    Raises QueryError with the line of each mistake: wrong encoding, no JSON, no column of questions, a blank question,
+    an id that is there twice, answers or relevant chunks of another kind.
+    """
+    ending = file.rpartition(".")[2].lower()
+    if ending not in _READERS:
+        raise QueryError(f"{file}: a question set ends in {', '.join(f'.{one}' for one in _READERS)}")
+    mistakes = _Mistakes(file)
+    return _questions(mistakes, _READERS[ending](mistakes, _decoded(file, content)))
+
+
+def read_qrels(file: str, content: bytes, asked: QuestionSet) -> QuestionSet:
+    """The set with the judgements of a TREC or BEIR file in it; they take the place of its own.
+
+    Raises QueryError with the line of each mistake; judgements of questions that are not in the set are counted.
+    """
+    mistakes = _Mistakes(file)
+    found: dict[str, list[Target]] = {one.id: [] for one in asked.questions}
+    foreign = 0
+    for number, line in enumerate(_decoded(file, content).split("\n"), start=1):
+        cells = line.split("\t") if "\t" in line else line.split()
+        if not line.strip() or (number == 1 and not _is_whole(cells[-1])):
+            continue  # a header
+        if len(cells) not in (3, 4) or not _is_whole(cells[-1]):
+            mistakes.add(f"line {number}", "not `query 0 document grade`, nor `query document grade`")
+            continue
+        query, document, grade = cells[0].strip(), cells[-2].strip(), int(cells[-1])
+        if query in found:
+            found[query].append(Target(id=document, grade=grade))
+        else:
+            foreign += 1
+    mistakes.refuse()
+    warnings = list(asked.warnings)
+    if foreign:
+        warnings.append(f"{file} judges {foreign:,} chunks for questions that are not in the set")
+    questions = tuple(replace(one, relevant=tuple(found[one.id])) for one in asked.questions)
+    return QuestionSet(questions, tuple(warnings))
+
+
+def from_records(records: Iterable[Mapping[str, Any]], name: str = "questions") -> QuestionSet:
+    """A set from Python's own objects, with the same names and the same errors."""
+    return _questions(_Mistakes(name), ((f"entry {number}", record) for number, record in enumerate(records, start=1)))
+
+
+def _decoded(file: str, content: bytes) -> str:
+    """UTF-8, with or without a byte order mark."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise QueryError(f"{file}: line 1: this is UTF-16; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise QueryError(
+            f"{file}: line {line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from None
+
+
+def _jsonl(mistakes: _Mistakes, text: str) -> Iterator[Entry]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                yield f"line {number}", json.loads(line)
+            except (ValueError, RecursionError) as error:
+                mistakes.add(f"line {number}", f"not JSON ({error})")
+
+
+def _json(mistakes: _Mistakes, text: str) -> Iterator[Entry]:
+    file = mistakes.file
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        raise QueryError(f"{file}: line {line}: not JSON ({error}); objects line by line are a .jsonl") from None
+    if isinstance(found, list):
+        return ((f"entry {number}", record) for number, record in enumerate(found, start=1))
+    if isinstance(found, dict) and isinstance(found.get("data"), list):
+        return _squad(file, found["data"])
+    raise QueryError(f"{file}: line 1: neither SQuAD's `data` nor a list of questions")
+
+
+def _squad(file: str, data: Sequence[Any]) -> Iterator[Entry]:
+    for number, article in enumerate(data):
+        where = f"data[{number}]"
+        try:
+            for place, paragraph in enumerate(article["paragraphs"]):
+                where = f"data[{number}].paragraphs[{place}]"
+                for asked in paragraph["qas"]:
+                    texts = [] if asked.get("is_impossible") else [one["text"] for one in asked["answers"]]
+                    yield where, {"id": asked.get("id"), "question": asked["question"], "answers": texts}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise QueryError(f"{file}: {where} is not as SQuAD has it ({type(error).__name__}: {error})") from None
+
+
+def _csv(mistakes: _Mistakes, text: str, delimiter: str = ",") -> Iterator[Entry]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if not any(name.lower() in NAMES["question"] for name in header):
+            raise QueryError(
+                f"{mistakes.file}: line 1: no column named question among {', '.join(header) or 'none'}; the first "
+                "line names the columns"
+            )
+        start = reader.line_num + 1
+        for row in reader:
+            where, start = f"line {start}", reader.line_num + 1
+            if not any(cell.strip() for cell in row):
+                continue
+            if len(row) > len(header):
+                mistakes.add(
+                    where, f"{len(row)} cells under {len(header)} names (quote a cell with '{delimiter}' in it)"
+                )
+                continue
+            cells = dict(zip(header, row, strict=False))
+            yield where, {name: _cell(cell) for name, cell in cells.items() if cell.strip()}
+    except csv.Error as error:
+        mistakes.add(f"line {reader.line_num}", str(error))
+
+
+def _cell(cell: str) -> Any:
+    """A JSON list where it is one, else the text."""
+    stripped = cell.strip()
+    if stripped.startswith("[") and stripped.endswith("]"):
+        try:
+            return json.loads(stripped)
+        except ValueError:
+            return stripped
+    return stripped
+
+
+_READERS: Mapping[str, Callable[[_Mistakes, str], Iterator[Entry]]] = MappingProxyType(
+    {"jsonl": _jsonl, "csv": _csv, "tsv": lambda mistakes, text: _csv(mistakes, text, "\t"), "json": _json}
+)
+
+
+def _questions(mistakes: _Mistakes, entries: Iterable[Entry]) -> QuestionSet:
+    seen: dict[str, str] = {}
+    found: list[Asked] = []
+    blank: list[str] = []
+    for where, record in entries:
+        try:
+            one, blanks = _asked(where, record, len(found) + 1)
+        except ValueError as error:
+            mistakes.add(where, str(error))
+            continue
+        if blanks:
+            blank.append(where)
+        if one.id in seen:
+            mistakes.add(where, f"the id {one.id!r} is there already, at {seen[one.id]}")
+            continue
+        seen[one.id] = where
+        found.append(one)
+    mistakes.refuse()
+    if not found:
+        raise QueryError(f"{mistakes.file} holds no question")
+    warnings = []
+    if blank:
+        warnings.append(f"{len(blank):,} questions have a blank answer, which is left out (the first at {blank[0]})")
+    unknown = [one.where for one in found if not one.answers and not one.relevant]
+    if unknown:
+        warnings.append(
+            f"{len(unknown):,} questions say neither answers nor relevant chunks (the first at {unknown[0]})"
+        )
+    return QuestionSet(tuple(found), tuple(warnings))
+
+
+def _asked(where: str, record: Any, number: int) -> tuple[Asked, bool]:
+    """A question, and whether a blank answer was left out of it. Raises ValueError with what is wrong."""
+    if not isinstance(record, Mapping):
+        raise ValueError(f'an object is wanted, as {{"question": ...}}, not {json.dumps(record)[:40]}')
+    lower = {str(name).lower(): value for name, value in record.items()}
+    got = {
+        name: next((lower[other] for other in others if lower.get(other) is not None), None)
+        for name, others in NAMES.items()
+    }
+    text = got["question"]
+    if text is None:
+        raise ValueError(f"no question among {', '.join(map(str, record)) or 'no names'}")
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("the question is blank" if isinstance(text, str) else f"the question is {text!r}, not a text")
+    answers, blanks = _answers(got["answers"])
+    relevant = tuple(_targets(got["relevant"]))
+    if got["source"] is not None:
+        relevant += (Target(source=str(got["source"]), page=None if got["page"] is None else str(got["page"])),)
+    elif got["page"] is not None:
+        raise ValueError("a page without its source")
+    id = f"q{number}" if got["id"] is None else str(got["id"]).strip()
+    if not id:
+        raise ValueError("the id is blank")
+    parts = [part for answer in answers for part in ((answer,) if isinstance(answer, str) else answer)]
+    if _is_broken("".join([id, text, *parts, *map(str, relevant)])):
+        raise ValueError("half a character (a lone surrogate, as \\ud800): write the text again as UTF-8")
+    return Asked(id, text, answers, relevant, where), blanks
+
+
+def _answers(value: Any) -> tuple[tuple[Answer, ...], bool]:
+    if value is None:
+        return (), False
+    several = value if isinstance(value, (list, tuple)) else [value]
+    found: list[Answer] = []
+    blanks = value in ("", [], ())
+    for one in several:
+        parts = one if isinstance(one, (list, tuple)) else [one]
+        if any(isinstance(part, (Mapping, list, tuple, bool)) or part is None for part in parts):
+            raise ValueError(f"the answer {json.dumps(one, default=str)[:40]} is neither a text nor a list of texts")
+        texts = tuple(str(part) for part in parts if str(part).strip())
+        blanks |= len(texts) < len(parts) or not parts
+        if texts:
+            found.append(texts if isinstance(one, (list, tuple)) and len(texts) > 1 else texts[0])
+    return tuple(dict.fromkeys(found)), blanks
+
+
+def _targets(value: Any) -> Iterator[Target]:
+    if isinstance(value, Mapping) and not value.keys() & {"id", "source"}:  # BEIR's and Python's: id -> grade
+        value = [{"id": id, "grade": grade} for id, grade in value.items()]
+    for one in value if isinstance(value, (list, tuple)) else () if value is None else [value]:
+        if isinstance(one, (str, int)) and not isinstance(one, bool):
+            if not str(one).strip():
+                raise ValueError("a relevant id is blank")
+            yield Target(id=str(one))
+            continue
+        if not isinstance(one, Mapping) or not one.keys() & {"id", "source"}:
+            raise ValueError(
+                f"the relevant chunk {json.dumps(one, default=str)[:40]} is neither an id nor an object with `id` or "
+                "`source`"
+            )
+        grade = one.get("grade", 1)
+        if isinstance(grade, bool) or not isinstance(grade, int):
+            raise ValueError(f"the grade {grade!r} is not a whole number")
+        if one.get("id") is not None:
+            yield Target(id=str(one["id"]), grade=grade)
+        else:
+            page = one.get("page")
+            yield Target(source=str(one["source"]), page=None if page is None else str(page), grade=grade)
+
+
+def _is_broken(text: str) -> bool:
+    return any("\ud800" <= one <= "\udfff" for one in text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.strip().lstrip("-").isdecimal()

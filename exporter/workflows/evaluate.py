@@ -1,0 +1,159 @@
+"""A collection and a question set in, figures, verdicts and findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from exporter.embedding.encoders import Encoder
+from exporter.errors import OutputError, UsageError
+from exporter.evaluation.metrics import MEASURES, to_qrels, to_run
+from exporter.records import Notice, Progress, Space, no_notice, no_progress
+from exporter.retrieval.answers import FUZZY, MATCHES
+from exporter.retrieval.distance import METRICS
+from exporter.sources import NO_ACCESS, Access, Filter, open_source, where
+from exporter.workflows.assess import Assessment, Setting, assess, matchers_of
+from exporter.workflows.collections import choose
+from exporter.workflows.export import export_and_assess
+from exporter.workflows.question_set import embed_set, load_set
+from exporter.workflows.request import ExportRequest
+from exporter.workflows.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRequest:
+    """All that can be asked of an evaluation; the command line's options bear the same names.
+
+    `questions`: a file, or Python's own objects with the names that a .jsonl has. `index`: ask Chroma's own index too.
+    Raises UsageError where the options don't fit together.
+    """
+
+    source: Any
+    questions: str | Path | Iterable[Mapping[str, Any]]
+    qrels: str | Path | None = None
+    collection: str | None = None
+    access: Access = NO_ACCESS
+    answer_match: str = "normalized"
+    ignore_accents: bool = False
+    fuzzy_threshold: float = FUZZY
+    top_k: int = 10
+    metric: Space | Literal["auto"] = "auto"
+    where: Filter | None = None
+    where_document: Filter | None = None
+    model: str | Encoder = "auto"
+    base_url: str | None = None
+    question_vector: str | Path | None = None
+    index: bool = True
+
+    def __post_init__(self) -> None:
+        if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):
+            raise UsageError(f"unknown answer match {self.answer_match!r} or metric {self.metric!r}")
+        if self.top_k < 1:
+            raise UsageError("--top-k must be at least 1")
+        if not 0 < self.fuzzy_threshold <= 100:
+            raise UsageError(f"--fuzzy-threshold {self.fuzzy_threshold:g}: it is above 0, and 100 at most")
+
+
+def evaluate(
+    source: Any,
+    questions: str | Path | Iterable[Mapping[str, Any]],
+    *,
+    progress: Progress = no_progress,
+    notice: Notice = no_notice,
+    **options: Any,
+) -> Assessment:
+    """Judge a question set; `options` are the fields of `EvaluateRequest`; `notice` is told what leaves.
+
+    Raises an ExporterError, whose text says what is wrong and what to do.
+    """
+    return run_evaluation(EvaluateRequest(source=source, questions=questions, **options), progress, notice)
+
+
+def run_evaluation(
+    request: EvaluateRequest, progress: Progress = no_progress, notice: Notice = no_notice
+) -> Assessment:
+    """Carry out a request. `notice` is told, beforehand, what leaves this machine."""
+    asked = load_set(request.questions, request.qrels)
+    matchers = matchers_of(asked, request.answer_match, not request.ignore_accents, request.fuzzy_threshold)
+    where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
+    source = open_source(request.source, request.access)
+    collection = choose(source.collections(), request.collection, request.access.database, source.location)
+    vectors, model = embed_set(
+        asked, collection, request.model, request.base_url, request.question_vector, progress, notice
+    )
+    metric: Space = collection.space if request.metric == "auto" else request.metric
+    setting = Setting(
+        source, collection, metric, model, request.top_k, request.where, request.where_document, request.index
+    )
+    return assess(asked, matchers, vectors, setting, progress)
+
+
+def evaluate_and_export(
+    request: EvaluateRequest,
+    *,
+    logdir: Path | None = None,
+    run: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+    notice: Notice = no_notice,
+) -> tuple[Assessment, Run]:
+    """Carry out a request, and write a run that shows it, in `logdir` (default: `logs`)."""
+    given = {name: getattr(request, name) for name in request.__dataclass_fields__ if name != "questions"}
+    if request.question_vector is not None:
+        given["question_vector"] = Path(request.question_vector)
+    written, found = export_and_assess(
+        ExportRequest(
+            **given, question_set=request.questions, logdir=logdir or Path("logs"), run=run, overwrite=overwrite
+        ),
+        progress,
+        notice,
+    )
+    if found is None:
+        raise ValueError("an export of a question set is assessed")
+    return found, written
+
+
+def thresholds(wanted: Iterable[str]) -> dict[str, float]:
+    """`hit@5=0.8` and the like. Raises UsageError for an unknown metric or no number."""
+    found = {}
+    for one in wanted:
+        name, _, value = one.partition("=")
+        name = name.strip().lower()
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise UsageError(f"--min {one!r}: write it like --min hit@5=0.8") from None
+        if name not in MEASURES:
+            raise UsageError(f"--min {one!r}: unknown metric; there are {', '.join(MEASURES)}")
+        if not 0 <= found[name] <= 1:
+            raise UsageError(f"--min {one!r}: every metric lies between 0 and 1")
+    return found
+
+
+def missed(assessment: Assessment, wanted: Mapping[str, float]) -> list[str]:
+    """In words, the thresholds that the figures don't reach; all of them when no question could be scored."""
+    found = []
+    for name, least in wanted.items():
+        value = assessment.metrics[name].value if name in assessment.metrics else None
+        if value is None:
+            found.append(f"{name} is not known, as no question says what answers it")
+        elif value < least:
+            found.append(f"{name} is {value:.4f}, below {least:g}")
+    return found
+
+
+def write_trec(assessment: Assessment, path: Path) -> Path:
+    """Write the ranking as a TREC run, and beside it, as `<name>.qrels`, what is right; the path of that.
+
+    Raises OutputError when they can't be written.
+    """
+    qrels = path.with_name(path.name + ".qrels")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(to_run(assessment.judged), encoding="utf-8")
+        qrels.write_text(to_qrels(assessment.judged), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"--trec {path} can't be written: {error.strerror or error}") from error
+    return qrels

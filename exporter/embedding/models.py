@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from exporter.records import INGESTED, Collection, Float32, RecordedModel
 
 _LOCAL = frozenset({"instructor", "open_clip", "text2vec"})
 """Chroma's functions that compute on this machine; all others ask a server."""
+
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 MODELS_BY_DIMENSION: Mapping[int, tuple[str, ...]] = MappingProxyType(
     {
@@ -107,7 +110,10 @@ def load_model(wanted: str | Encoder, collection: Collection, base_url: str | No
     Raises ModelError when nothing fits or can be loaded.
     """
     if wanted == "auto":
-        return _found(collection)
+        return _found(collection, base_url)
+    recorded = collection.model
+    if recorded is not None and recorded.name == INGESTED and _is_named(wanted, recorded):
+        return named_model(wanted, _as_recorded(recorded, None, base_url))
     return named_model(wanted, Settings(base_url))
 
 
@@ -131,14 +137,16 @@ def named_model(wanted: str | Encoder, settings: Settings, origin: str = "asked 
 
 def is_code(wanted: str) -> bool:
     """Whether a name means `module:object`."""
+    if wanted.startswith("openai:"):
+        return False
     return bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", wanted)) and not Path(wanted).exists()
 
 
-def _found(collection: Collection) -> Model:
+def _found(collection: Collection, base_url: str | None) -> Model:
     why_not = "records no model"
     if collection.model is not None:
         try:
-            recorded = _recorded(collection.model)
+            recorded = _recorded(collection.model, base_url)
             if recorded.host is None:  # another one is asked nothing before the user was told
                 fit(recorded.embed_questions(["?"]), collection, f"the recorded model {recorded.name}")
             return recorded
@@ -166,17 +174,29 @@ def fit(vectors: Float32, collection: Collection, name: str) -> Float32:
     return vectors
 
 
-def recorded_by_ingest(recorded: RecordedModel, device: str | None = None) -> Model:
+def recorded_by_ingest(recorded: RecordedModel, device: str | None = None, base_url: str | None = None) -> Model:
     """The model that `ingest` recorded, used in the same way. Raises ModelError when it can't be loaded.
 
-    Code of one's own is not run because a collection says so: it may be somebody else's.
+    Because a collection says so, no code is run and no other machine gets questions and a key: the collection may be
+    somebody else's. `base_url` is an endpoint's address that the user gave.
     """
-    config = {key: str(value) for key, value in recorded.config.items()}
-    name = config["model_name"]
+    name = str(recorded.config["model_name"])
     if is_code(name):
         raise ModelError(f"it was made with {name}, which is code: if it is yours, name it by --model {name}")
-    settings = Settings(config.get("base_url"), device, config.get("query_prompt"), config.get("document_prompt"))
+    address = recorded.config.get("base_url")
+    if address and not base_url and urlsplit(str(address)).hostname not in _HERE:
+        raise ModelError(f"it was made with {name} at {address}: if you trust that address, give it by --base-url")
+    settings = _as_recorded(recorded, device, base_url or (str(address) if address else None))
     return named_model(name, settings, "recorded by the collection")
+
+
+def _is_named(wanted: str | Encoder, recorded: RecordedModel) -> bool:
+    return isinstance(wanted, str) and wanted.removeprefix("sentence-transformers/") == recorded.config["model_name"]
+
+
+def _as_recorded(recorded: RecordedModel, device: str | None, base_url: str | None) -> Settings:
+    prompts = {key: str(value) for key, value in recorded.config.items() if key.endswith("_prompt")}
+    return Settings(base_url, device, **prompts)
 
 
 def _suggestions(dimension: int | None) -> str:
@@ -184,11 +204,11 @@ def _suggestions(dimension: int | None) -> str:
     return f" ({', '.join(known)} have {dimension})" if known else ""
 
 
-def _recorded(recorded: RecordedModel) -> Model:
+def _recorded(recorded: RecordedModel, base_url: str | None) -> Model:
     """The function that Chroma recorded. Its `default` is all-MiniLM-L6-v2, which is here; its own would be fetched."""
     origin, config = "recorded by the collection", recorded.config
     if recorded.name == INGESTED:
-        return recorded_by_ingest(recorded)
+        return recorded_by_ingest(recorded, base_url=base_url)
     if recorded.name in ("default", "onnx_mini_lm_l6_v2"):
         return Model(MINILM, origin, load_sentence_transformer(MINILM))
     if recorded.name == "sentence_transformer":

@@ -172,7 +172,7 @@ def _recorded_or_same(
             raise ModelError(f"the collection {name!r} was made with another {prompt}: name another --collection")
     if request.model == "auto":
         try:
-            return models.recorded_by_ingest(recorded, settings.device)
+            return models.recorded_by_ingest(recorded, settings.device, settings.base_url)
         except ModelError as error:
             raise ModelError(f"the collection {name!r}: {error}") from error
     wanted = _name_of(request.model)

@@ -46,7 +46,7 @@ CHECKED = 16
 
 UNIT, SIZE, OVERLAP = "ingest:chunk_unit", "ingest:chunk_size", "ingest:chunk_overlap"
 USUAL: Mapping[str, tuple[int, int]] = MappingProxyType({"characters": (1000, 100), "tokens": (200, 20)})
-"""Size and overlap of a chunk, by unit: either is read whole by most models."""
+"""Size and overlap of a chunk, by unit. 200 tokens are read whole by most models, 1000 characters of prose by many."""
 
 PAGES, CHUNKS = "pages", "chunks"
 

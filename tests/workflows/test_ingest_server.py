@@ -56,7 +56,7 @@ def test_a_server(address, docs):
     model = LittleModel()
     first = exporter.ingest(address, model=model, **asked)
     assert first.added == first.chunks >= PARAGRAPHS
-    run = exporter.export(address, question="nœud de raccordement", answer="dessert Évreux", model=model)
+    run = exporter.export(address, question="le nœud de raccordement dessert", answer="dessert Évreux", model=model)
     assert run.questions[0].first_answer_rank == 1
     assert run.warnings == []
     second = exporter.ingest(address, model=LittleModel(), **asked)

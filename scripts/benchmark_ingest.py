@@ -19,6 +19,7 @@ import numpy as np
 
 import exporter
 from exporter.embedding.encoders import MINILM, load_sentence_transformer
+from exporter.ingestion import Text
 from exporter.ingestion.files import read_files
 from exporter.ingestion.split import Cutting
 from exporter.records import Float32
@@ -49,7 +50,8 @@ def speed(folder: Path) -> None:
     chunks = [
         chunk.text
         for one in read_files([folder / "docs"])
-        for chunk in cutting.cut(one.source, getattr(one, "documents"))
+        if isinstance(one, Text)
+        for chunk in cutting.cut(one.source, one.documents)
     ]
     encoder.embed_documents(chunks[:64])
     ratios = []
@@ -74,7 +76,8 @@ class Cheap:
 
     def embed_query(self, text: str) -> Float32:
         """(384,)."""
-        return self.embed_documents([text])[0]
+        vector: Float32 = self.embed_documents([text])[0]
+        return vector
 
 
 def memory(rows: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import logging
 import re
+import warnings
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -119,7 +120,9 @@ def read_page(html: str, url: str) -> Page:
     Raises Unreadable where they can't make anything of it: one odd page is not to end a crawl.
     """
     try:
-        return _page(html, url)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Beautiful Soup's: XHTML, and text that looks like an address
+            return _page(html, url)
     except Exception as error:  # three libraries deep, and the web has everything
         raise Unreadable(f"the page can't be parsed ({type(error).__name__})") from error
 
@@ -129,7 +132,7 @@ def _page(html: str, url: str) -> Page:
 
     soup = BeautifulSoup(html, "lxml")
     title = " ".join(soup.title.get_text().split()) if soup.title else None
-    language = soup.html.get("lang") if soup.html else None
+    language = (soup.html.get("lang") or soup.html.get("xml:lang")) if soup.html else None
     links = tuple(dict.fromkeys(_links(soup, url)))
     return Page(_main_text(soup), title or None, str(language).strip() or None if language else None, links)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -28,6 +28,7 @@ from exporter.records import (
     INGEST_KEYS,
     INGESTED,
     Collection,
+    Float32,
     Notice,
     Progress,
     RecordedModel,
@@ -40,6 +41,9 @@ from exporter.workflows.ingest_target import VERSION, open_target
 
 WINDOW = 512
 """Chunks that are embedded and stored together: enough to sort them by length, few enough to lose in a kill."""
+
+CALL = 128
+"""Chunks that the model is given at once: a bar that moves every few seconds, and still whole batches."""
 
 CHECKED = 16
 """How many stored chunks of a foreign collection are embedded again, to see whether the model is the collection's."""
@@ -273,10 +277,10 @@ def _outcomes(request: IngestRequest, journal: Journal | None, tally: Tally, pro
         for outcome in site.outcomes():
             progress(PAGES, before + site.fetched, before + min(site.fetched + site.queued, request.max_pages))
             yield outcome
-    for count, outcome in enumerate(
-        read_files(request.files, exclude=request.exclude, text_column=request.text_column)
-    ):
-        progress(PAGES, len(tally.met) + count, None)
+    before = len(tally.met) + len(tally.failed)
+    files = read_files(request.files, exclude=request.exclude, text_column=request.text_column)
+    for count, outcome in enumerate(files, start=before + 1):
+        progress(PAGES, count, None)
         yield outcome
 
 
@@ -324,13 +328,23 @@ def _store(window: list[Chunk], stored: Stored, model: models.Model, tally: Tall
     moved = [chunk for chunk in window if chunk.id in known and known[chunk.id] != chunk.metadata]
     if new:
         tally.too_long += _too_long(new, model)
-        stored.add(new, model.embed_chunks([chunk.text for chunk in new]))
+        stored.add(new, _embed(new, model, lambda done: progress(CHUNKS, tally.chunks + done, None)))
     stored.update(moved, known)
     tally.ids.update(chunk.id for chunk in window)
     tally.chunks += len(window)
     tally.added += len(new)
     tally.updated += len(moved)
     progress(CHUNKS, tally.chunks, None)
+
+
+def _embed(chunks: Sequence[Chunk], model: models.Model, report: Callable[[int], None]) -> Float32:
+    """(n, d): the short ones first, as a model fills a batch up to its longest text."""
+    order = sorted(range(len(chunks)), key=lambda row: len(chunks[row].text))
+    parts = []
+    for first in range(0, len(order), CALL):
+        parts.append(model.embed_chunks([chunks[row].text for row in order[first : first + CALL]]))
+        report(min(first + CALL, len(order)))
+    return np.concatenate(parts)[np.argsort(order)]
 
 
 def _too_long(chunks: Sequence[Chunk], model: models.Model) -> int:

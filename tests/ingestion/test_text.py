@@ -84,6 +84,16 @@ def test_the_main_text():
     assert "half" in read_page("<p>one <b>two <table><tr><td>half", "http://x/").text
 
 
+@pytest.mark.filterwarnings("error")
+def test_xhtml():
+    """XHTML is read like HTML, with its own way to tell the language, and without a word on the terminal."""
+    head = '<?xml version="1.0" encoding="utf-8"?><html xmlns="http://www.w3.org/1999/xhtml" xml:lang="fr">'
+    page = read_page(f"{head}<head><title>Œuvre</title></head><body><p>{FRENCH}</p></body></html>", "http://x/")
+    assert (page.title, page.language) == ("Œuvre", "fr")
+    assert FRENCH.strip() in page.text
+    assert read_page("http://x/index.html", "http://x/").text == "http://x/index.html"
+
+
 def test_links():
     """Links are absolute, by the page's own base, each once, in order, with their entities undone."""
     links = read_page(PAGE % "", "http://x/a/b.html").links

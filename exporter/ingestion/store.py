@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporter.errors import ExporterError, OutputError
+from exporter.errors import ExporterError
 from exporter.ingestion.safeguard import Safeguard
 from exporter.ingestion.split import Chunk
 from exporter.records import Float32, Metadata, Progress, Scalar
@@ -25,11 +25,11 @@ _WRITTEN = 300
 
 
 class Stored:
-    """One collection that chunks are written to. Raises OutputError when that fails.
+    """One collection that chunks are written to. When that fails, it raises what `fault` makes of the client's words.
 
     `connect` gives a chromadb client; `metadata` is what a collection is made with when the first chunks come, None for
-    one that is there. `place` is what errors call it. Of a local collection `guard` makes the `Safeguard`, None for a
-    server; a local client is closed in the end.
+    one that is there. Of a local collection `guard` makes the `Safeguard`, None for a server; a local client is closed
+    in the end.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class Stored:
         connect: Callable[[], Any],
         name: str,
         metadata: Mapping[str, Scalar] | None,
-        place: str,
+        fault: Callable[[str], ExporterError],
         guard: Callable[[Any], Safeguard] | None = None,
     ) -> None:
-        self._connect, self._name, self._metadata, self._place = connect, name, metadata, place
+        self._connect, self._name, self._metadata, self._fault = connect, name, metadata, fault
         self._make_guard = guard
         self._guard: Safeguard | None = None
         self._local = guard is not None
@@ -49,6 +49,8 @@ class Stored:
 
     def known(self, ids: Sequence[str]) -> dict[str, Metadata]:
         """Those of the ids that are stored, with their metadata."""
+        if self._collection is None and self._metadata is not None:
+            return {}  # it is made when there is something to store: the model may fail before
         with self._asked() as collection:
             found = collection.get(ids=list(ids), include=["metadatas"])
         return {key: metadata or {} for key, metadata in zip(found["ids"], found["metadatas"], strict=True)}
@@ -147,7 +149,7 @@ class Stored:
             raise
         except Exception as error:
             text = " ".join(str(error).split())[:300] or type(error).__name__
-            raise OutputError(f"{self._place} can't be written: {text}") from error
+            raise self._fault(text) from error
 
 
 def open_directory(directory: Path, tenant: str | None = None, database: str | None = None) -> Any:

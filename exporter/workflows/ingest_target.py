@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import CollectionError, OutputError, SourceError
+from exporter.errors import CollectionError, ExporterError, NetworkError, OutputError, SourceError
 from exporter.ingestion.safeguard import Safeguard, drop, mend
 from exporter.ingestion.state import FOLDER, claim, was_killed, writing
 from exporter.ingestion.store import Stored, open_directory, own_tables
@@ -36,6 +36,7 @@ class Target:
     state: Path
     collection: Collection | None
     _connect: Callable[[], Any]
+    _fault: Callable[[str], ExporterError]
     _directory: Path | None = None
     """None for a server."""
 
@@ -49,7 +50,7 @@ class Target:
         """The collection, to be written to; a new one is made with these facts in its metadata."""
         metadata = facts if self.collection is None else None
         guard = partial(Safeguard, self._directory, self.state) if self._directory else None
-        stored = Stored(self._connect, self.name, metadata, self.place, guard)
+        stored = Stored(self._connect, self.name, metadata, self._fault, guard)
         with writing(self.state) if self._directory else nullcontext():
             try:
                 yield stored
@@ -85,7 +86,9 @@ def _server(url: str, request: IngestRequest) -> Iterator[Target]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     with claim(cache / "chroma-projector" / f"ingest-{key}", server.location) as state:
         found = _named(server.collections(), request)
-        yield Target(request.collection, server.location, state, found, lambda: server.client)
+        secrets = tuple(filter(None, (request.access.token, *request.access.headers.values())))
+        fault = partial(_fault, NetworkError, server.location, secrets)
+        yield Target(request.collection, server.location, state, found, lambda: server.client, fault)
 
 
 @contextmanager
@@ -103,11 +106,18 @@ def _directory(source: str, request: IngestRequest) -> Iterator[Target]:
                 if not request.into_existing:
                     _refuse_to_migrate(directory)
                 found = _named(directory.collections(), request)
-            yield Target(request.collection, str(path), state, found, partial(_connect, path, state, request), path)
+            connect, fault = partial(_connect, path, state, request), partial(_fault, OutputError, str(path), ())
+            yield Target(request.collection, str(path), state, found, connect, fault, path)
     finally:
         if is_new:
             with suppress(OSError):
                 path.rmdir()  # when nothing was stored
+
+
+def _fault(kind: type[ExporterError], place: str, secrets: tuple[str, ...], text: str) -> ExporterError:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return kind(f"{place} can't be written: {text}")
 
 
 def _connect(path: Path, state: Path, request: IngestRequest) -> Any:

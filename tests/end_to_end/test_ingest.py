@@ -58,7 +58,7 @@ def test_every_page_is_a_source(folder):
 
 
 def test_the_answer_is_in_one_page(folder):
-    """The one page that answers is the first hit, accents and capitals aside, and the model is the collection's."""
+    """The one page that answers is the first hit, whatever its capitals, and the model is the collection's."""
     _, base, _, run = folder
     (question,) = run["questions"]
     assert question["first_answer_rank"] == 1

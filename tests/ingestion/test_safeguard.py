@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from exporter.errors import OutputError
 from exporter.ingestion.safeguard import mend
 from exporter.ingestion.split import Chunk
 from exporter.ingestion.store import Stored, open_directory
@@ -40,7 +41,9 @@ def killed(tmp_path):
 
     directory, state = tmp_path / "db", tmp_path / "state"
     state.mkdir()
-    stored = Stored(partial(open_directory, directory), "docs", {"a": 1}, "db", partial(Safeguard, directory, state))
+    stored = Stored(
+        partial(open_directory, directory), "docs", {"a": 1}, OutputError, partial(Safeguard, directory, state)
+    )
     for first in range(0, 2500, 500):
         stored.add(*chunks(first, first + 500))
     stored.known(["id0"])

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import exporter
-from exporter.errors import CollectionError, OutputError
+from exporter.errors import CollectionError, NetworkError, OutputError
+from exporter.sources import Access
 from exporter.sources.server import Server
 from tests.ingestion.little_model import LittleModel
 from tests.ingestion.site import words
@@ -19,14 +21,14 @@ PARAGRAPHS = 400
 """More than a write to a server takes."""
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """An empty server."""
+@contextmanager
+def running(folder):
+    """A server, as a process, and its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [Path(sys.executable).parent / "chroma", "run", "--path", tmp_path_factory.mktemp("served")]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command = [Path(sys.executable).parent / "chroma", "run", "--path", folder, "--host", "127.0.0.1"]
+    command += ["--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         address = f"http://127.0.0.1:{port}"
         for _ in range(300):
@@ -35,8 +37,17 @@ def address(tmp_path_factory):
                 break
             except OSError:
                 time.sleep(0.1)
+        try:
+            yield server, address
+        finally:
+            server.kill()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """An empty server."""
+    with running(tmp_path_factory.mktemp("served")) as (_, address):
         yield address
-        server.terminate()
 
 
 @pytest.fixture
@@ -96,3 +107,24 @@ def test_two_at_once(address, docs):
 
     exporter.ingest(address, files="docs", collection="twice", model=Meanwhile())
     assert told[1].startswith("another ingest is writing to 127.0.0.1")
+
+
+def test_a_server_that_dies(tmp_path, docs):
+    """A server that goes away meanwhile is one line, of the network's kind, without the token; the next run goes on."""
+
+    class Kills(LittleModel):
+        def embed_documents(self, texts):
+            if len(texts) > 1:
+                server.kill()
+                server.wait()
+            return super().embed_documents(texts)
+
+    with running(tmp_path / "served") as (server, address), pytest.raises(NetworkError) as error:
+        access = Access(token="s3cret", timeout=5)
+        exporter.ingest(address, files="docs", model=Kills(), access=access, chunk_size=80, chunk_overlap=0)
+    assert str(error.value).startswith(f"{address.removeprefix('http://')} can't be written: ")
+    assert "s3cret" not in str(error.value)
+    assert "\n" not in str(error.value)
+    with running(tmp_path / "served") as (_, address):
+        done = exporter.ingest(address, files="docs", model=LittleModel(), chunk_size=80, chunk_overlap=0)
+        assert exporter.collections(address)[0].rows == done.chunks

@@ -14,7 +14,7 @@ override RUN := $(value RUN)
 export CHROMA COLLECTION QUESTION ANSWER LOGDIR RUN
 
 .DEFAULT_GOAL := help
-.PHONY: export tensorboard demo-site test check docs clean help
+.PHONY: export tensorboard demo-site test check benchmark docs clean help
 
 help: ## this list
 	@echo 'make export        the demo: a collection of the Python reference, two questions'
@@ -23,6 +23,7 @@ help: ## this list
 	@echo 'make tensorboard   look at the runs in LOGDIR; ^C ends it'
 	@echo 'make demo-site     a real website: python3-doc of Debian, crawled, asked a question'
 	@echo 'make test          all tests     make check   formatting, types, import rules, docs'
+	@echo 'make benchmark     how long an export takes, beside other ways: half an hour'
 	@echo 'make docs          write help texts into docs/ again'
 	@echo 'make clean         remove .venv, demo/ and caches; runs stay'
 
@@ -49,6 +50,10 @@ check: $(VENV)/ready ## everything that needs no run
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cog --check docs/*.md
+
+benchmark: $(VENV)/ready ## the table of docs/performance.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
+	$(BIN)/python -m scripts.benchmark
 
 docs: $(VENV)/ready
 	$(BIN)/cog -r docs/*.md

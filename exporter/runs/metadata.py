@@ -12,7 +12,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, islice
+
+import numpy as np
 
 from exporter.records import MetadataValue
 from exporter.runs.points import QUESTION, Points
@@ -39,7 +42,9 @@ JAVASCRIPT_SPACE = "".join(map(chr, (*range(9, 14), 0x20, 0xA0, 0x1680, *range(0
     "\u202f\u205f\u3000\ufeff"
 )
 """What its trim() takes away."""
+_BEGINS_A_NUMBER = frozenset("+-.I0123456789" + JAVASCRIPT_SPACE)
 _LINES_AT_ONCE = 10_000
+_REMEMBERED = 4096
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0xFEFF], " ")
 
 
@@ -63,25 +68,23 @@ def table(points: Points, *, columns: Sequence[str] | None = None, text_length: 
 
     With `lines` a last column joins each question with its hits.
     """
-    rows = range(len(points))
-    sources = [points.source(row) for row in rows]
     fixed: dict[str, Sequence[str]] = {
-        "label": [text_cell(_label(points, row), LABEL_LENGTH) for row in rows],
-        "source": [text_cell(source, text_length) for source in sources],
-        "page": page_column([points.page(row) for row in rows]),
-        "distance": [number_cell(float(value)) for value in points.distance],
-        "contains_answer": ["true" if value else "false" for value in points.contains_answer],
-        "is_question": ["true" if value else "false" for value in points.is_question],
-        "role": [points.role(row) for row in rows],
+        "label": [text_cell(label, LABEL_LENGTH) for label in _labels(points)],
+        "source": _text_cells(points.sources, text_length),
+        "page": page_column([points.page(row) for row in range(len(points))]),
+        "distance": [number_cell(value) for value in points.distance.tolist()],
+        "contains_answer": np.where(points.contains_answer, "true", "false").tolist(),
+        "is_question": np.where(points.is_question, "true", "false").tolist(),
+        "role": points.roles,
         "rank": [str(value) for value in points.rank.tolist()],
     }
     if points.app_rank.max() > 0:
         fixed["app_rank"] = [str(value) for value in points.app_rank.tolist()]
-    fixed["closeness"] = [number_cell(float(value)) for value in points.closeness]
+    fixed["closeness"] = [number_cell(value) for value in points.closeness.tolist()]
     if points.questions > 1:
         fixed["question"] = [f"q{value + 1}" for value in points.question.tolist()]
         fixed["times_retrieved"] = [str(value) for value in points.times_retrieved.tolist()]
-    fixed["source_group"] = _groups(points, sources)
+    fixed["source_group"] = _groups(points.roles, points.sources)
     fixed["id"] = [text_cell(value, text_length) for value in points.ids]
     fixed["text"] = [text_cell(value, text_length) for value in points.texts]
     own = sorted({key for metadata in points.metadatas for key in metadata or ()} - {"source", "page"})
@@ -117,7 +120,13 @@ def own_column(values: Sequence[MetadataValue | None], length: int) -> list[str]
     present = [value for value in values if value is not None]
     if present and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
         return [_number(value) for value in values]
-    return [text_cell(_text(value), length) for value in values]
+    return _text_cells([_text(value) for value in values], length)
+
+
+def _text_cells(texts: Iterable[str | None], length: int) -> list[str]:
+    """A cell a row; where few texts are many rows', each is looked at once."""
+    cell = lru_cache(maxsize=_REMEMBERED)(text_cell)
+    return [cell(text, length) for text in texts]
 
 
 def page_column(values: Sequence[MetadataValue | None]) -> list[str]:
@@ -174,43 +183,49 @@ def read_as_the_page_does(text: Iterable[str]) -> tuple[list[str], Iterator[list
 
 def is_number_to_the_page(cell: str) -> bool:
     """Does JavaScript's isNaN take the cell for a number? White space alone is 0 to it."""
+    if cell and cell[0] not in _BEGINS_A_NUMBER:  # as most do
+        return False
     stripped = cell.strip(JAVASCRIPT_SPACE)
     return not stripped or _NUMBER_IN_JAVASCRIPT.fullmatch(stripped) is not None
 
 
-def _label(points: Points, row: int) -> str:
+def _labels(points: Points) -> Iterator[str]:
     several = points.questions > 1
-    if points.is_question[row]:
-        return f"★ q{points.question[row] + 1} {points.texts[row]}" if several else "★ question"
-    place = _place(points, row)
-    tick = "✓ " if points.contains_answer[row] else ""
-    if points.retrieved_by[row] >= 0:
-        which = f"q{points.retrieved_by[row] + 1} " if several else ""
-        return f"{which}#{points.retrieved_rank[row]} {tick}{place}"
-    which = f"q{points.answer_to[row] + 1} " if several else ""
-    return f"{which}✓ rank {points.answer_rank[row]} · {place}" if tick else place
+    place_of = lru_cache(maxsize=_REMEMBERED)(_place)
+    which = points.question.tolist()
+    found = zip(points.roles, points.retrieved_by.tolist(), points.retrieved_rank.tolist(), strict=True)
+    answers = zip(points.contains_answer.tolist(), points.answer_to.tolist(), points.answer_rank.tolist(), strict=True)
+    for row, ((role, by, rank), (holds, answer_to, answer_rank)) in enumerate(zip(found, answers, strict=True)):
+        if role == QUESTION:
+            yield f"★ q{which[row] + 1} {points.texts[row]}" if several else "★ question"
+            continue
+        page = (points.metadatas[row] or {}).get("page_label", points.page(row))
+        place = place_of(points.sources[row] or points.ids[row], "" if page is None else f" p. {page}")
+        tick = "✓ " if holds else ""
+        if by >= 0:
+            yield f"{f'q{by + 1} ' if several else ''}#{rank} {tick}{place}"
+        else:
+            yield f"{f'q{answer_to + 1} ' if several else ''}✓ rank {answer_rank} · {place}" if tick else place
 
 
-def _place(points: Points, row: int) -> str:
+def _place(whole: str, page: str) -> str:
     """The end of the source's path or address, and the page, as printed where the loader kept that."""
-    source = points.source(row)
-    name = (source or points.ids[row]).rstrip("/\\")
+    name = whole.rstrip("/\\")
     name = re.split(r"[/\\]", name)[-1] or name
-    page = (points.metadatas[row] or {}).get("page_label", points.page(row))
-    ending = "" if page is None else f" p. {page}"
-    return text_cell(name, max(LABEL_LENGTH - 12 - len(ending), 8)) + ending
+    return text_cell(name, max(LABEL_LENGTH - 12 - len(page), 8)) + page
 
 
-def _groups(points: Points, sources: Sequence[str | None]) -> list[str]:
+def _groups(roles: Sequence[str], sources: Sequence[str | None]) -> list[str]:
     counts = Counter(source for source in sources if source is not None)
-    biggest = {source for source, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:GROUPS]}
+    biggest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:GROUPS]
+    names = {source: _short_end(source) for source, _ in biggest}
     return [
-        QUESTION if question else _short_end(source) if source in biggest else "other"
-        for question, source in zip(points.is_question, sources, strict=True)
+        QUESTION if role == QUESTION else names.get(source or "", "other")
+        for role, source in zip(roles, sources, strict=True)
     ]
 
 
-def _short_end(source: str | None) -> str:
+def _short_end(source: str) -> str:
     """Sources share their beginnings, so a long one keeps its end."""
     whole = text_cell(source, 10_000)
     return whole if len(whole) <= LABEL_LENGTH else "…" + whole[1 - LABEL_LENGTH :]

@@ -84,17 +84,18 @@ class Points:
         """How many questions there are."""
         return int(self.is_question.sum())
 
-    def role(self, row: int) -> str:
-        """What a row is: chunk, answer, retrieved, retrieved+answer or question."""
-        if self.is_question[row]:
-            return QUESTION
-        if self.retrieved_by[row] >= 0:
-            return RETRIEVED_ANSWER if self.answered[row] else RETRIEVED
-        return ANSWER if self.contains_answer[row] else CHUNK
+    @cached_property
+    def roles(self) -> list[str]:
+        """What each row is: chunk, answer, retrieved, retrieved+answer or question."""
+        hit = self.retrieved_by >= 0
+        cases = [self.is_question, hit & self.answered, hit, self.contains_answer]
+        found: list[str] = np.select(cases, [QUESTION, RETRIEVED_ANSWER, RETRIEVED, ANSWER], CHUNK).tolist()
+        return found
 
-    def source(self, row: int) -> str | None:
-        """Where a chunk comes from; None where its metadata does not say, and for a question."""
-        return source_of(self.metadatas[row])
+    @cached_property
+    def sources(self) -> list[str | None]:
+        """Where each chunk comes from; None where its metadata does not say, and for a question."""
+        return [source_of(metadata) for metadata in self.metadatas]
 
     def page(self, row: int) -> MetadataValue | None:
         """Its page as stored (LangChain counts from 0); None where there is none."""

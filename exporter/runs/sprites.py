@@ -47,12 +47,9 @@ class Glyph(NamedTuple):
 
 def glyphs(points: Points) -> list[Glyph]:
     """One a row, with the best rank of what was retrieved, and the rank of what holds an answer."""
-    found = []
-    for row in range(len(points)):
-        role = points.role(row)
-        rank = points.retrieved_rank[row] if role in (RETRIEVED, RETRIEVED_ANSWER) else points.answer_rank[row]
-        found.append(Glyph(role, int(rank) if role not in (CHUNK, QUESTION) else 0))
-    return found
+    ranks = np.where(points.retrieved_by >= 0, points.retrieved_rank, points.answer_rank)
+    plain = {CHUNK: Glyph(CHUNK), QUESTION: Glyph(QUESTION)}
+    return [plain.get(role) or Glyph(role, rank) for role, rank in zip(points.roles, ranks.tolist(), strict=True)]
 
 
 def cell_size(rows: int) -> int:
@@ -69,13 +66,14 @@ def atlas(rows: Sequence[Glyph]) -> bytes:
 
     size = cell_size(len(rows))
     side = math.ceil(math.sqrt(len(rows)))
-    sheet = np.zeros((side * size, side * size), np.uint8)
+    chunk = Glyph(CHUNK)
+    sheet = np.tile(_indexed(chunk, size), (side, side))  # nearly all are plain chunks
     cells = sheet.reshape(side, size, side, size).swapaxes(1, 2)
-    places: dict[Glyph, list[int]] = {}
+    images = {glyph: _indexed(glyph, size) for glyph in set(rows)}
     for place, glyph in enumerate(rows):
-        places.setdefault(glyph, []).append(place)
-    for glyph, found in places.items():
-        cells[np.divmod(found, side)] = _indexed(glyph, size)
+        if glyph != chunk:
+            cells[divmod(place, side)] = images[glyph]
+    cells[np.divmod(np.arange(len(rows), side**2), side)] = _CLEAR
     image = Image.fromarray(sheet)
     image.putpalette(_palette())
     file = io.BytesIO()

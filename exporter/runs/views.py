@@ -17,6 +17,8 @@ MOST_ENTRIES = 1_000_000
 NO_COLOUR = "No color map"
 """The page's own name for it; an empty one leaves its menu empty."""
 _DECIMALS = 4
+_BLOCK = 10_000
+"""Points turned to JSON at once."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,32 @@ def bookmarks(views: Sequence[View], axes: Float64, dimension: int) -> bytes:
     """
     rows = len(axes)
     kept = views if rows * len(views) <= MOST_ENTRIES else views[:2]
-    return orjson.dumps([_state(view, axes, dimension) for view in kept])
+    shared: dict[int, orjson.Fragment] = {}
+    for view in kept:
+        if id(view.places) not in shared:
+            shared[id(view.places)] = _projections(view.places, axes)
+    return orjson.dumps([_state(view, shared[id(view.places)], dimension) for view in kept])
 
 
-def _state(view: View, axes: Float64, dimension: int) -> dict[str, object]:
-    flat = view.places.shape[1] == 2
-    places = np.column_stack([view.places, np.zeros(len(view.places))]) if flat else view.places
-    numbers = np.round(np.column_stack([places, axes]), _DECIMALS).tolist()
+def _projections(places: Float64, axes: Float64) -> orjson.Fragment:
+    """What a bookmark says of each point, as JSON."""
+    deep = places if places.shape[1] == 3 else np.column_stack([places, np.zeros(len(places))])
     keys = ("umap-0", "umap-1", "umap-2", "pca-0", "pca-1", "pca-2")
+    blocks = []
+    for start in range(0, len(places), _BLOCK):
+        numbers = np.column_stack([some[start : start + _BLOCK] for some in (deep, axes)])
+        rows = [dict(zip(keys, row, strict=True)) for row in np.round(numbers, _DECIMALS).tolist()]
+        blocks.append(orjson.dumps(rows)[1:-1])
+    return orjson.Fragment(b"[" + b",".join(blocks) + b"]")
+
+
+def _state(view: View, projections: orjson.Fragment, dimension: int) -> dict[str, object]:
+    flat = view.places.shape[1] == 2
     return {
         "label": view.label,
         "selectedProjection": "umap",
-        "projections": [dict(zip(keys, row, strict=True)) for row in numbers],
-        "dataSetDimensions": [len(places), dimension],
+        "projections": projections,
+        "dataSetDimensions": [len(view.places), dimension],
         "umapIs3d": not flat,
         "umapNeighbors": 15,
         "umapMinDist": 0.1,

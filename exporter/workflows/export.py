@@ -84,6 +84,27 @@ def export_and_assess(
     request: ExportRequest, progress: Progress = no_progress, notice: Notice = no_notice
 ) -> tuple[Run, Assessment | None]:
     """The run, and of a question set what `evaluate` says of it."""
+    name, contents, found = _gather(request, progress, notice)
+    progress("writing", 0, None)
+    with publish.stage(request.logdir, name, overwrite=request.overwrite) as staging:
+        folder.fill(
+            staging.folder,
+            contents,
+            now=time.time(),
+            tensor_format=request.tensor_format,
+            vectors_tsv=request.tsv,
+        )
+        del contents  # TensorBoard's own reader, which is asked next, has the vectors in memory once more
+        if faults := structural_faults(staging.folder):
+            raise OutputError(f"the run would not open, so it is not published: {'; '.join(faults)}")
+        staging.publish()
+    return open_run(request.logdir / name), found
+
+
+def _gather(
+    request: ExportRequest, progress: Progress, notice: Notice
+) -> tuple[str, folder.Contents, Assessment | None]:
+    """The run's name and all that goes into it."""
     asked = None if request.question_set is None else load_set(request.question_set, request.qrels)
     matchers = request.matchers() if asked is None else request.matchers_of(asked)
     where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
@@ -124,7 +145,7 @@ def export_and_assess(
         progress=progress,
     )
     facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures, found)
-    return _write(request, name, tabulate(points), pictures, facts, progress), found
+    return name, _contents(request, tabulate(points), pictures, facts), found
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -251,10 +272,7 @@ def _check_model(model: models.Model, points: Points, progress: Progress) -> Mod
     return compare(points.vectors[rows], model.embed_chunks([str(points.texts[row]) for row in rows]))
 
 
-def _write(
-    request: ExportRequest, name: str, rows: Table, pictures: Pictures, facts: dict[str, Any], progress: Progress
-) -> Run:
-    progress("writing", 0, None)
+def _contents(request: ExportRequest, rows: Table, pictures: Pictures, facts: dict[str, Any]) -> folder.Contents:
     about = readme(facts, sprites=request.sprites, lines=request.lines)
     extras = {"README.txt": about.encode("utf-8", "replace")}
     if pictures.flat is not None:
@@ -262,22 +280,10 @@ def _write(
         extras["picture.png"] = save(draw_run(facts, halves), "png")
     if "evaluation" in facts:
         extras["questions.tsv"] = b"".join(questions_table(facts["questions"]).to_tsv())
-    contents = folder.Contents(
+    return folder.Contents(
         tensors=pictures.tensors,
         table=rows,
         facts=facts,
         flat=None if pictures.flat is None else pictures.flat.astype(np.float32),
         extras=extras,
     )
-    with publish.stage(request.logdir, name, overwrite=request.overwrite) as staging:
-        folder.fill(
-            staging.folder,
-            contents,
-            now=time.time(),
-            tensor_format=request.tensor_format,
-            vectors_tsv=request.tsv,
-        )
-        if faults := structural_faults(staging.folder):
-            raise OutputError(f"the run would not open, so it is not published: {'; '.join(faults)}")
-        staging.publish()
-    return open_run(request.logdir / name)

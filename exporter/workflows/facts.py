@@ -123,7 +123,7 @@ def _answered(
                 "rank": rank,
                 "id": points.ids[row],
                 "distance": distance,
-                "source": points.source(row),
+                "source": points.sources[row],
                 "page": points.page(row),
                 "contains_answer": holds,
                 "text": " ".join((points.texts[row] or "").split())[: request.text_length],

@@ -10,7 +10,7 @@ from tests.runs.conftest import make_points
 def test_order_of_rows():
     """Chunks in stored order, then answers, then the retrieved from last to first, then the question."""
     points = make_points(rows=12, top_k=3)
-    roles = [points.role(row) for row in range(len(points))]
+    roles = points.roles
     assert roles[-1] == "question"
     assert all(role.startswith("retrieved") for role in roles[-4:-1])
     assert points.rank[-4:].tolist() == [3, 2, 1, 0]

@@ -341,6 +341,15 @@ def test_options_that_cannot_be(ingest, options, words):
     assert not Path("db").exists()
 
 
+def test_without_the_extra(ingest, monkeypatch):
+    """Without what the extra installs, one line says what is missing and how to get it."""
+    from exporter.workflows import ingest_request
+
+    monkeypatch.setattr(ingest_request, "find_spec", lambda name: None if name in ("pypdf", "protego") else name)
+    with pytest.raises(UsageError, match=r"needs protego, pypdf: pip install 'chroma-projector\[ingest\]'"):
+        ingest()
+
+
 def test_as_json(ingest, docs):
     """The keys that stay."""
     (docs / "bad.csv").write_text("body\nx\n")

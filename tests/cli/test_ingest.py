@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tests.conftest import write_chroma
-from tests.ingestion.site import Site, page, serve, words
+from tests.ingestion.site import BAD, GOOD, LEFT, PAGES, SECTIONS, Site, page, routes, serve, words
+from tests.ingestion.test_files import write_pdf
 
 MODEL = ("--model", "tests.ingestion.little_model:LittleModel")
 WEB = ("--allow-private", "--rate", "0", "--timeout", "5")
@@ -174,3 +175,30 @@ def test_foreign_text_steers_no_terminal(cli, site):
     assert done.code == 0
     assert "\x1b" not in done.err
     assert "/esc" in done.err
+
+
+def test_a_site_with_all_its_traps(cli, tmp_path):
+    """Of hundreds of pages, loops, redirects, errors, slow and huge pages and traps, the counts are exact."""
+    write_pdf(tmp_path / "manual.pdf", "Manual first page", "Manual second page")
+    with serve(Site()) as running:
+        running.routes = routes((tmp_path / "manual.pdf").read_bytes())
+        leash = ("--allow-private", "--rate", "0", "--timeout", "1.5", "--max-bytes", "2000000", "--chunk-size", "5000")
+        done = cli("ingest", "db", "--url", running.base + "/docs/", *leash, *MODEL, "--json")
+        base = running.base
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    traps = 4 + 4 + 1  # days of the calendar, folders in themselves, the session: as far as they are let
+    assert told["pages"] == 1 + SECTIONS * (PAGES + 1) + len(GOOD) - 1 + traps
+    assert told["chunks"] == told["added"] == told["pages"] + 1  # the PDF has two pages
+    assert {one["url"] for one in told["failed"]} == {base + path for path in BAD}
+    assert len(told["failed"]) == len(BAD)
+    assert told["left_out"] == {
+        "on another host or path": 4,
+        "no page by its name": len(LEFT),
+        "robots.txt": 2,
+        "without text": 2,
+        "same text as another page": 6,
+        "redirects to a page that is read anyway": 1,
+        "beyond --max-depth": 1,
+        "looks endless": 1,
+    }

@@ -130,6 +130,8 @@ class _Guard(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         try:
             addresses = self._resolve(host, port)
+        except UnicodeError as error:
+            raise Unreadable(f"its host {host} is no name that can be looked up") from error
         except OSError as error:
             raise Unreadable(f"its host {host} is not known ({error.strerror or error})", passing=True) from error
         allowed = [address for address in addresses if self._may_connect(address)]

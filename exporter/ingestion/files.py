@@ -50,22 +50,30 @@ def is_below(source: str, root: Path) -> bool:
     return source == root.as_posix() or source.startswith(f"{root.as_posix().rstrip('/')}/")
 
 
+def source_of(path: Path) -> str:
+    """A path as it was given, with `/`; what is no text in it is a question mark."""
+    return path.as_posix().encode("utf-8", "replace").decode()
+
+
 def read_files(roots: Sequence[Path], *, exclude: Sequence[str] = (), text_column: str = "text") -> Iterator[Outcome]:
     """What each file holds, in order; its source is its path as it was given, with `/`."""
     given = {root for root in roots if root.is_file()}
     for path in walk(roots, exclude):
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            yield LeftOut(source_of(path), "no regular files")
+            continue
         reader = READERS.get(path.suffix.lower())
         if reader is None:
             why = f"files {path.suffix or 'without a suffix'} are not read"
-            yield Failed(path.as_posix(), why) if path in given else LeftOut(path.as_posix(), why)
+            yield Failed(source_of(path), why) if path in given else LeftOut(source_of(path), why)
             continue
-        yield Text(path.as_posix(), _documents(reader, path, text_column))
+        yield Text(source_of(path), _documents(reader, path, text_column))
 
 
 def _documents(reader: Callable[[Path, str], Iterator[Document]], path: Path, column: str) -> Iterator[Document]:
     try:
         for document in reader(path, column):
-            document.metadata["source"] = path.as_posix()
+            document.metadata["source"] = source_of(path)
             yield document
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
@@ -96,7 +104,7 @@ def read_pdf(data: Path | bytes, source: str) -> Iterator[Document]:
 
 
 def _pdf(path: Path, column: str) -> Iterator[Document]:
-    return read_pdf(path, path.as_posix())
+    return read_pdf(path, source_of(path))
 
 
 def _html(path: Path, column: str) -> Iterator[Document]:

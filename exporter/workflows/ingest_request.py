@@ -65,7 +65,7 @@ class IngestRequest:
         for url in self.urls:
             start_of(url)
         for path in self.files:
-            if not path.exists():
+            if not path.is_file() and not path.is_dir():
                 raise UsageError(f"--files {path}: there is no such file or folder")
         if self.chunk_size is not None and self.chunk_size < 1:
             raise UsageError(f"--chunk-size {self.chunk_size}: a chunk has 1 or more")

@@ -116,3 +116,10 @@ def test_no_answer():
     with pytest.raises(Unreadable, match="no answer") as told:
         fetcher().get("http://127.0.0.1:9/")
     assert told.value.passing
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 80 + ".com"])
+def test_a_host_that_is_no_name(host):
+    """What can't be a host's name is told like any page that fails."""
+    with pytest.raises(Unreadable, match="is no name that can be looked up"):
+        fetcher().get(f"http://{host}/")

@@ -1,5 +1,7 @@
 """Each kind of file becomes documents with what is known of them; what can't be read is told by name."""
 
+import os
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
@@ -167,3 +169,17 @@ def test_is_below(tmp_path, monkeypatch):
     assert not is_below("docs2/a.md", Path("docs"))
     assert not is_below("https://x/docs/a.md", Path("."))
     assert not is_below("../a.md", Path("."))
+
+
+def test_what_is_no_file_and_no_name(tmp_path):
+    """A pipe is not waited for, a link to nothing fails by name, a name that is no text is told with question marks."""
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "nowhere.md").symlink_to("nothing")
+    (tmp_path / os.fsdecode(b"\xe9t\xe9.txt")).write_text("summer")
+    outcomes = {outcome.source: outcome for outcome in read_files([tmp_path])}
+    named = {name: outcomes.pop((tmp_path / name).as_posix()) for name in ("pipe.txt", "nowhere.md", "?t?.txt")}
+    assert outcomes == {}
+    assert named["pipe.txt"].why == "no regular files"
+    assert [document.page_content for document in named["?t?.txt"].documents] == ["summer"]
+    with pytest.raises(Unreadable, match="No such file"):
+        list(named["nowhere.md"].documents)

@@ -85,3 +85,11 @@ def _plain_terminal(monkeypatch):
         name for name in os.environ if name.startswith(("CHROMA_", "HF_")) and name != "CHROMA_PROJECTOR_BROWSER"
     ]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_its_own(tmp_path_factory):
+    """Tests neither read nor fill the user's cache of vectors; commands that they start inherit this."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -20,6 +20,7 @@ from exporter.cli.options import (
     json_option,
     metric_option,
     model_option,
+    no_cache_option,
     no_index_option,
     option,
     overwrite_option,
@@ -39,6 +40,7 @@ from exporter.errors import CheckFailed
 @collection_option
 @model_option
 @base_url_option
+@no_cache_option
 @questions_options("questions", required=True)
 @answer_options
 @option(
@@ -73,6 +75,7 @@ def evaluate(
     logdir: Path | None,
     run: str | None,
     overwrite: bool,
+    no_cache: bool,
     no_index: bool,
     where: str | None,
     where_document: str | None,
@@ -104,7 +107,7 @@ def evaluate(
     )
 
     wanted = thresholds(least)
-    request = EvaluateRequest(**asked, index=not no_index)
+    request = EvaluateRequest(**asked, index=not no_index, cache=not no_cache)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         if logdir is not None or run is not None:
             found, written = evaluate_and_export(

@@ -21,6 +21,7 @@ from exporter.cli.options import (
     logdir_option,
     metric_option,
     model_option,
+    no_cache_option,
     no_index_option,
     open_option,
     option,
@@ -43,6 +44,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 @collection_option
 @model_option
 @base_url_option
+@no_cache_option
 @option("--strict-model", group=WHAT, is_flag=True, help="A model that did not make the collection is an error.")
 @option("--question", "-q", "questions", group=QUESTION, metavar="TEXT", multiple=True, help="May be repeated.")
 @option(
@@ -150,6 +152,7 @@ def export(
     no_tsv: bool,
     no_sprites: bool,
     no_lines: bool,
+    no_cache: bool,
     no_index: bool,
     columns: str,
     retrieved: TextIO | None,
@@ -178,7 +181,7 @@ def export(
 
     shown = None if columns == "all" else () if columns == "none" else tuple(columns.split(","))
     asked["retrieved"] = () if retrieved is None else read_retrieved(retrieved.read())
-    asked |= {"sprites": not no_sprites, "lines": not no_lines, "index": not no_index}
+    asked |= {"sprites": not no_sprites, "lines": not no_lines, "index": not no_index, "cache": not no_cache}
     request = ExportRequest(**asked, columns=shown, tsv=not no_tsv)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         run = write_export(request, progress, console.note)

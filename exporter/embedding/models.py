@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,11 +13,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from exporter.embedding.cache import Cache, CachedEncoder
 from exporter.embedding.encoders import (
     MINILM,
     Encoder,
     FunctionEncoder,
     first_line,
+    identity_of,
     load_endpoint,
     load_object,
     load_sentence_transformer,
@@ -80,6 +83,8 @@ class Model:
     def _embed(self, encode: Callable[[], Any]) -> Float32:
         try:
             vectors = np.asarray(encode(), dtype=np.float32)
+        except ModelError:
+            raise
         except Exception as error:  # a model is foreign code: any exception is its own
             raise ModelError(f"the model {self.name} failed: {first_line(error)}") from error
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
@@ -92,29 +97,34 @@ class Model:
 @dataclass(frozen=True)
 class Settings:
     """How a model is used. `device` and the prompts count for sentence-transformers: the fastest there is, and the
-    model's own, unless given. `base_url` is where an endpoint is asked.
+    model's own, unless given. With a `cache` such a model is loaded when a text is new to it; others may change behind
+    their names. `base_url` is where an endpoint is asked.
     """
 
     base_url: str | None = None
     device: str | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
+    cache: Cache | None = None
 
 
-def load_model(wanted: str | Encoder, collection: Collection, base_url: str | None = None) -> Model:
+def load_model(
+    wanted: str | Encoder, collection: Collection, base_url: str | None = None, cache: Cache | None = None
+) -> Model:
     """The model that `wanted` names, or is.
 
     A sentence-transformers name or path; `openai:NAME`, an endpoint that speaks OpenAI's API, at `base_url` if given;
     `module:object`, a LangChain `Embeddings` or a Chroma embedding function; or such an object itself. `auto` takes
-    what the collection records if that can be loaded, else all-MiniLM-L6-v2 for 384 dimensions.
-    Raises ModelError when nothing fits or can be loaded.
+    what the collection records if that can be loaded, else all-MiniLM-L6-v2 for 384 dimensions. `base_url` and `cache`
+    as in `Settings`. Raises ModelError when nothing fits or can be loaded.
     """
+    settings = Settings(base_url, cache=cache)
     if wanted == "auto":
-        return _found(collection, base_url)
+        return _found(collection, settings)
     recorded = collection.model
     if recorded is not None and recorded.name == INGESTED and _is_named(wanted, recorded):
-        return named_model(wanted, _as_recorded(recorded, None, base_url))
-    return named_model(wanted, Settings(base_url))
+        settings = as_recorded(recorded, settings)
+    return named_model(wanted, settings)
 
 
 def named_model(wanted: str | Encoder, settings: Settings, origin: str = "asked for by --model") -> Model:
@@ -126,13 +136,16 @@ def named_model(wanted: str | Encoder, settings: Settings, origin: str = "asked 
         return Model(wanted, origin, encoder, host)
     if is_code(wanted):
         return Model(wanted, origin, load_object(wanted))
-    loaded = load_sentence_transformer(
-        wanted,
-        device=settings.device,
-        query_prompt=settings.query_prompt,
-        document_prompt=settings.document_prompt,
-    )
-    return Model(wanted.removeprefix("sentence-transformers/"), origin, loaded)
+    return Model(wanted.removeprefix("sentence-transformers/"), origin, _sentence_transformer(wanted, settings))
+
+
+def _sentence_transformer(name: str, settings: Settings, *, prompts: bool = True, unit: bool = False) -> Encoder:
+    own = {"query_prompt": settings.query_prompt, "document_prompt": settings.document_prompt}
+    load = partial(load_sentence_transformer, name, prompts=prompts, unit=unit, device=settings.device, **own)
+    identity = None if settings.cache is None else identity_of(name)
+    if settings.cache is None or identity is None:
+        return load()
+    return CachedEncoder(load, f"{identity} prompts {prompts} {own} unit {unit}", settings.cache)
 
 
 def is_code(wanted: str) -> bool:
@@ -142,11 +155,11 @@ def is_code(wanted: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", wanted)) and not Path(wanted).exists()
 
 
-def _found(collection: Collection, base_url: str | None) -> Model:
+def _found(collection: Collection, settings: Settings) -> Model:
     why_not = "records no model"
     if collection.model is not None:
         try:
-            recorded = _recorded(collection.model, base_url)
+            recorded = _recorded(collection.model, settings)
             if recorded.host is None:  # another one is asked nothing before the user was told
                 fit(recorded.embed_questions(["?"]), collection, f"the recorded model {recorded.name}")
             return recorded
@@ -156,7 +169,7 @@ def _found(collection: Collection, base_url: str | None) -> Model:
             why_not = f"records {collection.model.name!r}, which can't be used ({error})"
     if collection.dimension == 384:
         origin = f"the usual one for 384 dimensions; the collection {why_not}"
-        return Model(MINILM, origin, load_sentence_transformer(MINILM))
+        return Model(MINILM, origin, _sentence_transformer(MINILM, settings))
     raise ModelError(
         f"the collection {collection.name!r} has {collection.dimension} dimensions and {why_not}: name the model that "
         f"made it by --model{_suggestions(collection.dimension)}, or give the question's vector by --question-vector"
@@ -174,29 +187,35 @@ def fit(vectors: Float32, collection: Collection, name: str) -> Float32:
     return vectors
 
 
-def recorded_by_ingest(recorded: RecordedModel, device: str | None = None, base_url: str | None = None) -> Model:
+def recorded_by_ingest(recorded: RecordedModel, settings: Settings) -> Model:
     """The model that `ingest` recorded, used in the same way. Raises ModelError when it can't be loaded.
 
     Because a collection says so, no code is run and no other machine gets questions and a key: the collection may be
-    somebody else's. `base_url` is an endpoint's address that the user gave.
+    somebody else's. A `base_url` in the settings is one that the user gave.
     """
     name = str(recorded.config["model_name"])
     if is_code(name):
         raise ModelError(f"it was made with {name}, which is code: if it is yours, name it by --model {name}")
     address = recorded.config.get("base_url")
-    if address and not base_url and urlsplit(str(address)).hostname not in _HERE:
-        raise ModelError(f"it was made with {name} at {address}: if you trust that address, give it by --base-url")
-    settings = _as_recorded(recorded, device, base_url or (str(address) if address else None))
-    return named_model(name, settings, "recorded by the collection")
+    if address and not settings.base_url:
+        if urlsplit(str(address)).hostname not in _HERE:
+            raise ModelError(f"it was made with {name} at {address}: if you trust that address, give it by --base-url")
+        settings = replace(settings, base_url=str(address))
+    return named_model(name, as_recorded(recorded, settings), "recorded by the collection")
 
 
 def _is_named(wanted: str | Encoder, recorded: RecordedModel) -> bool:
     return isinstance(wanted, str) and wanted.removeprefix("sentence-transformers/") == recorded.config["model_name"]
 
 
-def _as_recorded(recorded: RecordedModel, device: str | None, base_url: str | None) -> Settings:
-    prompts = {key: str(value) for key, value in recorded.config.items() if key.endswith("_prompt")}
-    return Settings(base_url, device, **prompts)
+def as_recorded(recorded: RecordedModel, settings: Settings) -> Settings:
+    """The same settings with the prompts that `ingest` recorded."""
+    query, document = (recorded.config.get(prompt) for prompt in ("query_prompt", "document_prompt"))
+    return replace(
+        settings,
+        query_prompt=None if query is None else str(query),
+        document_prompt=None if document is None else str(document),
+    )
 
 
 def _suggestions(dimension: int | None) -> str:
@@ -204,17 +223,17 @@ def _suggestions(dimension: int | None) -> str:
     return f" ({', '.join(known)} have {dimension})" if known else ""
 
 
-def _recorded(recorded: RecordedModel, base_url: str | None) -> Model:
+def _recorded(recorded: RecordedModel, settings: Settings) -> Model:
     """The function that Chroma recorded. Its `default` is all-MiniLM-L6-v2, which is here; its own would be fetched."""
     origin, config = "recorded by the collection", recorded.config
     if recorded.name == INGESTED:
-        return recorded_by_ingest(recorded, base_url=base_url)
+        return recorded_by_ingest(recorded, settings)
     if recorded.name in ("default", "onnx_mini_lm_l6_v2"):
-        return Model(MINILM, origin, load_sentence_transformer(MINILM))
+        return Model(MINILM, origin, _sentence_transformer(MINILM, settings))
     if recorded.name == "sentence_transformer":
         name = str(config.get("model_name", MINILM))
         unit = bool(config.get("normalize_embeddings", False))
-        encoder = load_sentence_transformer(name, prompts=False, unit=unit)
+        encoder = _sentence_transformer(name, settings, prompts=False, unit=unit)
         return Model(name.removeprefix("sentence-transformers/"), origin, encoder)
     from chromadb.utils.embedding_functions import config_to_embedding_function
 

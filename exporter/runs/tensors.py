@@ -17,7 +17,7 @@ import orjson
 from exporter.errors import OutputError
 from exporter.records import Float32
 
-_BLOCK = 10_000
+_BLOCK = 2_000
 """Rows turned to text at once."""
 _PIECE = 65_536
 

@@ -44,6 +44,7 @@ class EvaluateRequest:
     where_document: Filter | None = None
     model: str | Encoder = "auto"
     base_url: str | None = None
+    cache: bool = True
     question_vector: str | Path | None = None
     index: bool = True
 
@@ -81,7 +82,14 @@ def run_evaluation(
     source = open_source(request.source, request.access)
     collection = choose(source.collections(), request.collection, request.access.database, source.location)
     vectors, model = embed_set(
-        asked, collection, request.model, request.base_url, request.question_vector, progress, notice
+        asked,
+        collection,
+        request.model,
+        request.base_url,
+        request.cache,
+        request.question_vector,
+        progress,
+        notice,
     )
     metric: Space = collection.space if request.metric == "auto" else request.metric
     setting = Setting(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from exporter.embedding import models
+from exporter.embedding.cache import users_cache
 from exporter.embedding.check import ModelCheck, compare
 from exporter.errors import ModelError, OutputError, QueryError, UsageError
 from exporter.records import (
@@ -119,7 +120,14 @@ def _gather(
         select = partial(_score_and_select, request, questions, matchers, metric, progress)
     else:
         vectors, model = embed_set(
-            asked, collection, request.model, request.base_url, request.question_vector, progress, notice
+            asked,
+            collection,
+            request.model,
+            request.base_url,
+            request.cache,
+            request.question_vector,
+            progress,
+            notice,
         )
         questions = [Question(one.text, vectors[i], one.answers) for i, one in enumerate(asked.questions)]
         filters = (request.where, request.where_document)
@@ -164,7 +172,7 @@ def _embed_questions(
     else:
         texts = request.questions
         progress("loading the model", 0, None)
-        model = models.load_model(request.model, collection, request.base_url)
+        model = models.load_model(request.model, collection, request.base_url, users_cache() if request.cache else None)
         if model.host:
             notice(f"the question, and up to {CHECKED} chunks to check the model, are sent to {model.host}")
         progress("embedding the question", 0, None)
@@ -184,11 +192,14 @@ def _score_and_select(
     if rows.count == 0:
         raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
     places = dict.fromkeys(one for ids in request.retrieved for one in ids)
-    batches = rows.batches(texts=any(question.answers for question in questions))
-    scores = scan(_counted(_found(batches, places), rows.count, progress), questions, matchers, metric)
+    whole = rows.count + len(questions) <= request.max_points  # all will be shown: one reading is enough
+    batches = rows.batches(texts=whole or any(question.answers for question in questions), metadatas=whole)
+    kept = list(_counted(batches, rows.count, progress)) if whole else None
+    read = _counted(batches, rows.count, progress) if kept is None else kept
+    scores = scan(_found(read, places), questions, matchers, metric)
     scores = replace(scores, returned=_returned(request.retrieved, places, scores))
     unknown = [one for one, place in places.items() if place is None]
-    return _select(request, questions, scores, rows, unknown)
+    return _select(request, questions, scores, rows, unknown, kept)
 
 
 def _survey_and_select(
@@ -220,10 +231,12 @@ def _select(
     scores: Scores | ManyScores,
     rows: Rows,
     unknown: Sequence[str] = (),
+    kept: Sequence[Batch] | None = None,
 ) -> Seen:
     positions = sample(scores, top_k=request.top_k, max_points=request.max_points, seed=request.seed)
+    shown = rows.take(positions) if kept is None or len(positions) < rows.count else kept
     own = np.array([question_distance(question.vector, scores.metric) for question in questions])
-    points = arrange(rows.take(positions), positions, questions, scores, own, request.top_k)
+    points = arrange(shown, positions, questions, scores, own, request.top_k)
     return Seen(scores, positions, points, rows.rule, unknown)
 
 

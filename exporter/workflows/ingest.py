@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -176,7 +176,7 @@ def _recorded_or_same(
             raise ModelError(f"the collection {name!r} was made with another {prompt}: name another --collection")
     if request.model == "auto":
         try:
-            return models.recorded_by_ingest(recorded, settings.device, settings.base_url)
+            return models.recorded_by_ingest(recorded, settings)
         except ModelError as error:
             raise ModelError(f"the collection {name!r}: {error}") from error
     wanted = _name_of(request.model)
@@ -185,8 +185,7 @@ def _recorded_or_same(
             f"the collection {name!r} was made with {config['model_name']}, not with {wanted}: leave --model away, or "
             "name another --collection"
         )
-    prompts = {prompt: cast("str | None", config.get(prompt)) for prompt in ("query_prompt", "document_prompt")}
-    return models.named_model(request.model, replace(settings, **prompts))
+    return models.named_model(request.model, models.as_recorded(recorded, settings))
 
 
 def _name_of(model: str | Encoder) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from exporter.embedding import models
+from exporter.embedding.cache import users_cache
 from exporter.embedding.encoders import Encoder
 from exporter.errors import ModelError, QueryError, UsageError
 from exporter.evaluation.question_sets import QuestionSet, from_records, read_qrels, read_questions
@@ -40,6 +41,7 @@ def embed_set(
     collection: Collection,
     wanted: str | Encoder,
     base_url: str | None,
+    cache: bool,
     given: str | Path | None,
     progress: Progress,
     notice: Notice,
@@ -52,7 +54,7 @@ def embed_set(
             raise UsageError(f"{given} holds {len(vectors)} vectors for {len(texts)} questions")
         return models.fit(vectors, collection, f"the vectors in {given}"), None
     progress("loading the model", 0, None)
-    model = models.load_model(wanted, collection, base_url)
+    model = models.load_model(wanted, collection, base_url, users_cache() if cache else None)
     if model.host:
         most = CHECKED + len(texts)
         notice(f"{len(texts):,} questions, and up to {most:,} chunks to check the model, are sent to {model.host}")

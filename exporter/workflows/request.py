@@ -33,11 +33,11 @@ class ExportRequest:
     """All that can be asked of an export; the command line's options bear the same names.
 
     `source`: a Chroma directory, a server's address, a chromadb `Collection` or a LangChain `Chroma`. `access`: what a
-    server wants to know. `model`: as `embedding.load_model` takes it. `columns`:
-    the collection's own metadata keys to show, None for all. `retrieved`: the ids that an application returned, in its
-    order, for each question. `question_set`: a file, or Python's own objects with the names that a .jsonl has; `qrels`
-    its judgements; `index`: ask Chroma's own index what it loses of the set. Raises UsageError where the
-    options don't fit together.
+    server wants to know. `model`: as `embedding.load_model` takes it. `columns`: the collection's own metadata keys to
+    show, None for all. `retrieved`: the ids that an application returned, in its order, for each question.
+    `question_set`: a file, or Python's own objects with the names that a .jsonl has; `qrels` its judgements. `cache`:
+    take the vectors of texts that the same model has embedded before. `index`: ask Chroma's own index what it loses of
+    the set. Raises UsageError where the options don't fit together.
     """
 
     source: Any
@@ -58,6 +58,7 @@ class ExportRequest:
     where_document: Filter | None = None
     model: str | Encoder = "auto"
     base_url: str | None = None
+    cache: bool = True
     strict_model: bool = False
     retrieved: tuple[tuple[str, ...], ...] = ()
     question_vector: Path | None = None

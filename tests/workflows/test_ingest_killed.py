@@ -66,7 +66,7 @@ def read(directory):
     return found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_killed_at_twenty_moments(tmp_path):
     """New chunks are added and old ones removed, killed anywhere; after the next run all is there, once, and right."""
     folder, directory = tmp_path / "docs", tmp_path / "db-0"

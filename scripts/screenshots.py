@@ -1,4 +1,6 @@
-"""Draw docs/pictures anew: `python -m scripts.screenshots` exports the demo, opens it and clicks each bookmark."""
+"""Draw the pictures of docs anew: `python -m scripts.screenshots` exports the demo, opens it, clicks each bookmark, and
+asks a question.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,16 @@ from typing import Any
 
 from PIL import Image
 
+from exporter.serving.tensorboard import Server
 from exporter.workflows.demo import demo
 from exporter.workflows.serve import serve
 
 SHOWN = ("around_question", "map")
+QUESTION, ANSWER = "How do I pause my program and inspect variables?", "set_trace"
 
 
 def main(folder: Path) -> None:
-    """A PNG of the page as stock TensorBoard opens it, and one of each bookmark."""
+    """A PNG of each bookmark in stock TensorBoard; in the folder above `opening`, `opening-stock` and `asked`."""
     from tests.end_to_end.browser import Projector, launch
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,8 +46,37 @@ def main(folder: Path) -> None:
                     save(page, folder / f"{tensor}-{place + 1}.png")
                     print(f"{tensor}-{place + 1}.png: {label}")
             page.close()
+            opening(browser, server, folder.parent / "opening-stock.png").close()
+        with serve(Path(alone).parent, port=0, source="demo") as server:
+            page = opening(browser, server, folder.parent / "opening.png")
+            ask(page, folder.parent / "asked.png")
+            page.close()
     browser.close()
     driver.stop()
+
+
+def opening(browser: Any, server: Server, path: Path) -> Any:
+    """A picture of what TensorBoard shows before any click; the page."""
+    from tests.end_to_end.browser import Projector
+
+    page = Projector(browser)
+    page.open_in_tensorboard(server.projector_url)
+    page.page.wait_for_timeout(1000)
+    save(page, path)
+    return page
+
+
+def ask(page: Any, path: Path) -> None:
+    """A picture of a question just asked."""
+    for name, text in {"question": QUESTION, "answer": ANSWER}.items():
+        field = page.frame.locator(f"#chroma-projector-ask input[name={name}]")
+        field.focus()
+        field.fill(text)
+    page.frame.evaluate("() => { window.projector().dataSet.seenBefore = true; }")
+    field.press("Enter")
+    page.frame.wait_for_function("() => window.pictureIsNew()", timeout=120_000)
+    page.page.wait_for_timeout(1000)
+    save(page, path)
 
 
 def save(page: Any, path: Path) -> None:

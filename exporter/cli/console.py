@@ -89,6 +89,8 @@ def print_run(run: Run) -> None:
             _print_answered(question)
     if run.facts["layouts"]:
         click.echo(_trust(run))
+    if all("page_neighbours" in question for question in run.facts["questions"]):  # not in runs of older versions
+        click.echo(_listed(run))
     shown, left_out = run.facts["points"] - len(run.questions), run.facts["left_out"]
     if left_out:
         rows = run.facts["source"]["rows_after_filter"]
@@ -215,6 +217,22 @@ def _trust(run: Run) -> str:
         board = layouts["around_question"]["kept_top_k"][focus]
         line += f"; the dartboard{about} keeps {'all' if board == k else board}"
     return line
+
+
+def _listed(run: Run) -> str:
+    """How far the page's own list of nearest points can be trusted, as stock TensorBoard opens it, and the cure."""
+    from exporter.layouts.trust import SPHERIZED_FROM, told
+
+    k = min(run.facts["top_k"], run.facts["source"]["rows_after_filter"])
+    shares = [question["page_neighbours"] for question in run.facts["questions"]]
+    stock, ours = (told([round(share[name] * k) for share in shares]) for name in ("stock", "ours"))
+    where = "on vectors, stock TensorBoard's list of nearest points"
+    if all(share["stock"] == 1 for share in shares):
+        return f"{where} begins with the top {k}"
+    steps = ["untick Spherize data"] if run.facts["source"]["dimension"] >= SPHERIZED_FROM else []
+    steps += ["choose EUCLIDEAN"] if run.metric == "l2" else ["trust the column rank"] if run.metric == "ip" else []
+    cure = f" ({', '.join(steps)})" if steps else ""
+    return f"{where} begins with {stock} of the top {k}{cure}; chroma-projector tensorboard's with {ours}"
 
 
 def _text(value: str) -> Any:

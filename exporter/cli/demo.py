@@ -67,6 +67,6 @@ def demo(
     if not no_serve:
         from exporter.cli.tensorboard import serve_until_interrupted
 
-        serve_until_interrupted(logdir, port=port, open_browser=open_browser, quiet_stdout=as_json)
+        serve_until_interrupted(logdir, port=port, open_browser=open_browser, quiet_stdout=as_json, source=directory)
     elif not as_json and not quiet:
         console.next_step(logdir)

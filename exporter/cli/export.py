@@ -195,6 +195,9 @@ def export(
     if launch or open_browser:
         from exporter.cli.tensorboard import serve_until_interrupted
 
-        serve_until_interrupted(request.logdir, port=port, open_browser=open_browser, quiet_stdout=as_json)
+        asking = {"source": request.source, "access": request.access, "base_url": request.base_url}
+        if request.model != "auto":
+            asking["model"] = request.model
+        serve_until_interrupted(request.logdir, port=port, open_browser=open_browser, quiet_stdout=as_json, **asking)
     elif not as_json and not quiet:
         console.next_step(request.logdir)

@@ -13,6 +13,7 @@ from exporter.cli import console
 from exporter.cli.options import Command, debug_option, open_option, option, port_option
 
 SERVER = "Server"
+ASKING = "Asking in the page (experimental)"
 
 
 @click.command(cls=Command)
@@ -22,8 +23,25 @@ SERVER = "Server"
 @option("--host", group=SERVER, default="127.0.0.1", show_default=True, help="Where to listen.")
 @option("--bind_all", "--bind-all", "bind_all", group=SERVER, is_flag=True, help="On every interface.")
 @option("--path_prefix", "--path-prefix", "path_prefix", group=SERVER, default="", help="As in http://host/PREFIX/.")
+@option(
+    "--allow-host",
+    "allow_hosts",
+    group=SERVER,
+    metavar="NAME",
+    multiple=True,
+    help="A name that it answers to as well, behind a proxy.",
+)
 @option("--stock", group=SERVER, is_flag=True, help="TensorBoard's own Projector, unchanged.")
 @open_option
+@option(
+    "--ask/--no-ask",
+    group=ASKING,
+    default=None,
+    help="Default: --ask, where only this machine reaches the server.",
+)
+@option("--source", group=ASKING, metavar="SOURCE", help="Where the collection is, if not beside the log directory.")
+@option("--model", "-m", group=ASKING, metavar="NAME", help="As of export; needed for one that asks another host.")
+@option("--base-url", group=ASKING, metavar="URL", help="Of an endpoint that speaks OpenAI's API, for openai:NAME.")
 @debug_option
 def tensorboard(logdir: Path | None, named: Path | None, debug: bool, open_browser: bool, **settings: Any) -> None:
     """Serve a log directory; the address is printed when the Projector is there. ^C ends it.

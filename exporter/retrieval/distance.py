@@ -54,6 +54,22 @@ def distances(vectors: Float32, question: Float32, metric: Space) -> Float64:
     return METRICS[metric](rows, question.astype(np.float64))
 
 
+def rough_distances(vectors: Float32, questions: Float32, metric: Space) -> Float64:
+    """(n, d) and (q, d) -> (q, n): `distances` by one matrix product, a hundred times as fast, its last digits rough.
+
+    To find a place among neighbours; never to rank by.
+    """
+    dots = (questions @ vectors.T).astype(np.float64)
+    if metric == "ip":
+        return np.asarray(1 - dots)
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    own = np.einsum("ij,ij->i", questions, questions, dtype=np.float64)[:, None]
+    if metric == "l2":
+        return np.asarray(np.sqrt(np.maximum(squares + own - 2 * dots, 0)))
+    lengths = np.sqrt(squares * own)
+    return np.asarray(1 - np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0))
+
+
 def directions(vectors: Float32) -> Float32:
     """(n, d), each row brought to length 1 (zeros stay zeros): between such rows L2 ranks as cosine does."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))

@@ -79,7 +79,7 @@ def stage(logdir: Path, name: str, *, overwrite: bool = False) -> Iterator[Stagi
     tidy = partial(_finish, logdir)
     try:
         logdir.mkdir(parents=True, exist_ok=True)
-        beside = _staging_parent(logdir)
+        beside = staging_parent(logdir)
         if beside != logdir:  # what was begun inside when no sibling could be had
             sweep(logdir, _prefix(logdir), tidy)
         with scratch(beside, _prefix(logdir), tidy) as folder:
@@ -124,7 +124,7 @@ def _prefix(logdir: Path) -> str:
     return f".{logdir.name}.staging-"
 
 
-def _staging_parent(logdir: Path) -> Path:
+def staging_parent(logdir: Path) -> Path:
     """Beside the log directory; inside where that is another file system, or can't be written."""
     beside = logdir.parent
     writable = os.access(beside, os.W_OK | os.X_OK)

@@ -55,6 +55,8 @@ def readme(facts: Mapping[str, Any], *, sprites: bool, lines: bool) -> str:
     pictures = [_AROUND] if "around_question" in made_by else []
     if "map" in made_by:
         pictures.append(_PCA if made_by["map"] == "pca" else _UMAP)
+    if "placed" in facts.get("asked", {}):
+        pictures.append(f"The question was {facts['asked']['placed']}.")
     several = "question (the nearest one), times_retrieved (for how many), "
     columns = _COLUMNS.format(question=several if len(facts["questions"]) > 1 else "")
     return "\n".join([*text, "", *filter(None, (drawn, "\n".join([*pictures, _VECTORS]), columns)), _HOW])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,8 +54,9 @@ def structural_faults(run: Path) -> list[str]:
         found.append("the config names a checkpoint by its path, which TensorBoard reads from where it was started")
     names = [embedding.tensor_name for embedding in config.embeddings]
     found += [f"two tensors are called {name!r}" for name in sorted({name for name in names if names.count(name) > 1})]
+    of_metadata = cache(lambda path, rows: list(_metadata_faults(run, path, rows)))  # the tensors of a run share it
     for embedding in config.embeddings:
-        found += [f"tensor {embedding.tensor_name!r}: {fault}" for fault in _tensor_faults(run, embedding)]
+        found += [f"tensor {embedding.tensor_name!r}: {fault}" for fault in _tensor_faults(run, embedding, of_metadata)]
     return found or list(_refused_by_tensorboard(run, config))
 
 
@@ -106,7 +108,7 @@ def _is_inside(run: Path, path: Path) -> bool:
     return path.resolve().is_relative_to(run.resolve())
 
 
-def _tensor_faults(run: Path, embedding: Any) -> Iterator[str]:
+def _tensor_faults(run: Path, embedding: Any, of_metadata: Callable[[str, int], Sequence[str]]) -> Iterator[str]:
     name, shape = embedding.tensor_name, tuple(embedding.tensor_shape)
     if not name or any(character in name for character in "&#%+?") or name.endswith(":0"):
         yield "its name breaks the page's addresses"
@@ -122,7 +124,7 @@ def _tensor_faults(run: Path, embedding: Any) -> Iterator[str]:
         yield from _values_faults(run, embedding.tensor_path, (rows, dimension))
     elif not (run / projector.CHECKPOINT).is_file():
         yield "it has no file, and the run no checkpoint"
-    yield from _metadata_faults(run, embedding.metadata_path, rows)
+    yield from of_metadata(embedding.metadata_path, rows)
     if embedding.HasField("sprite"):
         yield from _sprite_faults(run, embedding.sprite, rows)
     if embedding.bookmarks_path:

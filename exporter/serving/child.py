@@ -1,7 +1,8 @@
 """The process in which TensorBoard runs: `python -m exporter.serving.child SETTINGS`, started by `serving.tensorboard`.
 
 It ends when its stdin does, so it never outlives its parent, however that ends. What it has to say it writes as lines
-of MARK and JSON: `{"url": ...}` once it is listening, `{"run": ..., "fault": ...}` for each run that is left out.
+of MARK and JSON: `{"url": ...}` once it is listening, `{"run": ..., "fault": ...}` for each run that is left out,
+`{"asked": number, "piece": ...}` for what the page asks; answers to that come in on stdin (`serving.asking`).
 All else that comes out of it is TensorBoard's and TensorFlow's own chatter.
 """
 
@@ -15,12 +16,15 @@ import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from exporter.runs.notf import without_tensorflow
+from exporter.serving.asking import Desk, Relay
+from exporter.serving.hosts import answering_to, names_of
 
 if TYPE_CHECKING:
     from tensorboard.program import TensorBoardServer
@@ -36,7 +40,9 @@ _LOOK_EVERY = 1.0  # seconds
 
 @dataclass(frozen=True)
 class Settings:
-    """What to serve, and where. `port` is the first to try, of `tries`; 0 is any free one."""
+    """What to serve, and where. `port` is the first to try, of `tries`; 0 is any free one. `allowed_hosts` are names
+    that it answers to beside those of where it listens; `asking`: the parent answers questions.
+    """
 
     logdir: str
     port: int
@@ -46,14 +52,17 @@ class Settings:
     path_prefix: str
     stock: bool
     tensorflow: bool
+    allowed_hosts: Sequence[str] = ()
+    asking: bool = False
 
 
 def main() -> None:
     """Serve until stdin ends. Exits with a message on stderr when TensorBoard can't be started."""
     # ^C in a terminal goes to the parent as well, and that decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     settings = Settings(**json.loads(sys.argv[1]))
+    relay = Relay(_report)
+    threading.Thread(target=_end_with_parent, args=(relay,), daemon=True).start()
     if not settings.tensorflow:
         without_tensorflow()
 
@@ -63,7 +72,7 @@ def main() -> None:
 
     from exporter.serving.plugin import ProjectorLoader
 
-    loader = ProjectorLoader()
+    loader = ProjectorLoader(Desk(relay) if settings.asking else None)
     # The stock Projector is among the plugins found through entry points (default.py:103-121), together with those
     # of other distributions, of which any may import TensorFlow, or fail.
     plugins = default.get_plugins() if settings.stock else [*default.get_static_plugins(), loader]
@@ -87,12 +96,14 @@ def main() -> None:
     _watch(loader.projector, may_restart=not settings.tensorflow and find_spec("tensorflow") is not None)
 
 
-def _end_with_parent() -> None:
-    os.read(0, 1)  # nobody writes: it returns when the parent closes the pipe, or is gone
-    os._exit(0)
+def _end_with_parent(relay: Relay) -> None:
+    with suppress(ValueError, OSError):
+        for line in sys.stdin:
+            relay.hear(line)
+    os._exit(0)  # the parent has closed the pipe, or is gone
 
 
-def _report(**what: str) -> None:
+def _report(**what: Any) -> None:
     # In one piece, so that the chatter of other threads can't get between.
     os.write(1, f"{MARK}{json.dumps(what)}\n".encode())
 
@@ -101,7 +112,10 @@ def _first_free_port(settings: Settings) -> Callable[[Any, Namespace], TensorBoa
     """A `server_class` that tries one port after the other; TensorBoard's own begins at 6006 only (program.py:645)."""
     from tensorboard import program
 
+    names = names_of(settings.host, bind_all=settings.bind_all, allowed=settings.allowed_hosts)
+
     def make_server(wsgi_app: Any, flags: Namespace) -> TensorBoardServer:
+        wsgi_app = answering_to(names, wsgi_app)
         last = min(settings.port + settings.tries, 65536) - 1
         for port in range(settings.port, last + 1):
             try:

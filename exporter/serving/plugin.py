@@ -1,10 +1,12 @@
-"""TensorBoard's Projector, except that it sees every change on disk, and that a broken run harms no other.
+"""TensorBoard's Projector, except that it sees every change on disk, that a broken run harms no other, and that its
+page has a script of ours (`serving.page`).
 
 `exporter.runs.notf` must have had its say before this module is imported. Line numbers are those of TensorBoard 2.21.0.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -13,10 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.projector import projector_plugin
+from werkzeug.wrappers import Request, Response
 
+from exporter.runs.manifest import MANIFEST
 from exporter.runs.projector import CONFIG
+from exporter.serving import page
+from exporter.serving.asking import KINDS, Desk
+from exporter.serving.hosts import WSGIApp
 from exporter.serving.logdir import checkpoint_states, find_runs, holds_checkpoint
 
 NEEDS_TENSORFLOW = "its vectors are in a checkpoint, which only TensorFlow can read: pip install tensorflow-cpu"
@@ -24,8 +32,6 @@ NEEDS_TENSORFLOW = "its vectors are in a checkpoint, which only TensorFlow can r
 
 Stamp: TypeAlias = tuple[int, int, int] | None
 """What changes when a file does: inode, size and time of modification. None: it is not there."""
-
-WSGIApp: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -47,16 +53,30 @@ class RefreshingProjector(projector_plugin.ProjectorPlugin):  # type: ignore[mis
     makes every request for every run fail, and can leave the tab inactive for good (:335).
     """
 
-    def __init__(self, context: base_plugin.TBContext) -> None:
+    def __init__(self, context: base_plugin.TBContext, desk: Desk | None = None) -> None:
         super().__init__(context)
+        self._desk = desk
+        self._told: dict[str, tuple[Stamp, dict[str, Any] | None]] = {}
         self._multiplexer = context.multiplexer
         self._lock = threading.RLock()
         self._looks: dict[str, _Look] = {}
         self._config_stamps: dict[str, Stamp] = {}
+        self._shown: dict[str, str] = {}
 
     def get_plugin_apps(self) -> dict[str, WSGIApp]:
-        """The stock routes, answered one at a time: each reads configs and caches that another would be replacing."""
-        return {route: self._alone(app) for route, app in super().get_plugin_apps().items()}
+        """The stock routes, answered one at a time: each reads configs and caches that another would be replacing.
+
+        And ours, which read nothing that a request replaces: the page with its script, and what that asks for.
+        """
+        stock = {route: self._alone(app) for route, app in super().get_plugin_apps().items()}
+        return {
+            **stock,
+            "/projector_binary.html": Request.application(self._serve_page),
+            f"/{page.SCRIPT}": Request.application(self._serve_script),
+            "/run_facts": Request.application(self._serve_run_facts),
+            "/news": Request.application(self._serve_news),
+            **({} if self._desk is None else {f"/{kind}": self._desk.app(kind) for kind in KINDS}),
+        }
 
     def is_active(self) -> bool:
         """Whether there was a run to show. Answers at once: `refresh` finds out, not a thread that could die of it."""
@@ -67,6 +87,39 @@ class RefreshingProjector(projector_plugin.ProjectorPlugin):  # type: ignore[mis
         with self._lock:
             self._update_configs()
             return {run: look.fault for run, look in self._looks.items() if look.fault}
+
+    def _serve_page(self, request: Request) -> Response:
+        stock = Path(projector_plugin.__file__).with_name("tf_projector_plugin") / "projector_binary.html"
+        token = None if self._desk is None else self._desk.token
+        return _respond(request, page.with_script(stock.read_text("utf-8"), token), "text/html")
+
+    def _serve_script(self, request: Request) -> Response:
+        return _respond(request, page.script(), "text/javascript")
+
+    def _serve_run_facts(self, request: Request) -> Response:
+        return _respond(request, json.dumps(self._tell(request.args.get("run", ""))), "application/json")
+
+    def _serve_news(self, request: Request) -> Response:
+        runs = []
+        for run in self._config_paths():
+            told = self._tell(run) or {}
+            runs.append({"name": run, "stamp": str(self._config_stamps.get(run)), "asked": told.get("asked")})
+        return _respond(request, json.dumps(runs), "application/json")
+
+    def _tell(self, run: str) -> dict[str, Any] | None:
+        """What the page is told of a run, read again when it was written again."""
+        config = self._config_paths().get(run)
+        if config is None:
+            return None
+        stamp = _stamp(Path(config).with_name(MANIFEST))
+        known = self._told.get(run)
+        if known is None or known[0] != stamp:
+            known = self._told[run] = (stamp, page.told_of(Path(config).parent))
+        return known[1]
+
+    def _config_paths(self) -> dict[str, str]:
+        """The runs as they were at the last look, a second ago at most; `config_fpaths` has one only during a look."""
+        return self._shown
 
     def _alone(self, app: WSGIApp) -> WSGIApp:
         def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -89,7 +142,7 @@ class RefreshingProjector(projector_plugin.ProjectorPlugin):  # type: ignore[mis
                     self._is_active = True
             self._looks = looks
             self._configs = {run: look.config for run, look in looks.items() if look.config is not None}
-            self.config_fpaths = {run: str(runs[run] / CONFIG) for run in self._configs}
+            self.config_fpaths = self._shown = {run: str(runs[run] / CONFIG) for run in self._configs}
 
     def _look(self, run: str, directory: Path) -> _Look:
         # The stock caches know a tensor by its name and a checkpoint by its run (:391, :493), not by what is on disk.
@@ -150,10 +203,19 @@ class ProjectorLoader(base_plugin.TBLoader):  # type: ignore[misc]
 
     projector: RefreshingProjector
 
+    def __init__(self, desk: Desk | None = None) -> None:
+        self._desk = desk
+
     def load(self, context: base_plugin.TBContext) -> RefreshingProjector:
         """Called once, by TensorBoard (backend/application.py:123)."""
-        self.projector = RefreshingProjector(context)
+        self.projector = RefreshingProjector(context, self._desk)
         return self.projector
+
+
+def _respond(request: Request, content: str | bytes, kind: str) -> Response:
+    """As TensorBoard answers: with its content security policy, and never cached."""
+    answer: Response = http_util.Respond(request, content, kind)
+    return answer
 
 
 def _stamp(path: Path) -> Stamp:

@@ -9,19 +9,33 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, replace
 from http.client import HTTPConnection, HTTPException
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from exporter.errors import ServingError, UsageError
+from exporter.errors import ExporterError, ServingError, UsageError
+from exporter.records import Progress
 from exporter.serving.child import MARK, RESTART_WITH_TENSORFLOW, Settings
 from exporter.serving.logdir import find_runs, holds_checkpoint
 
 LOOPBACK = "127.0.0.1"
+
+
+class Asking(Protocol):
+    """Who answers what the page asks; called on one thread, one thing after the other."""
+
+    def answer(self, what: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+        """The answer, for the page. Raises ExporterError, whose text the page shows."""
+
+    def close(self) -> None:
+        """Called when the server has stopped."""
 
 
 def silent(message: str) -> None:
@@ -36,6 +50,8 @@ def start(
     bind_all: bool = False,
     path_prefix: str = "",
     stock: bool = False,
+    allow_hosts: Sequence[str] = (),
+    asking: Asking | None = None,
     notice: Callable[[str], None] = silent,
     timeout: float = 60.0,
 ) -> Server:
@@ -43,7 +59,9 @@ def start(
 
     `port`, `host`, `bind_all` and `path_prefix` mean what they do for TensorBoard (plugins/core/core_plugin.py:708,
     program.py:689-755, 2.21.0), but for any port that is taken, the next free one is used; `asked_port` tells. 0 is
-    any free one. `stock` serves TensorBoard's own Projector, which doesn't see that a run was rewritten.
+    any free one. `stock` serves TensorBoard's own Projector, which doesn't see that a run was rewritten. It answers to
+    the names of where it listens, and to `allow_hosts`; a request for any other gets 403. `asking` answers what is
+    asked in the page; without it, and in the stock page, nothing can be asked. It is closed with the server.
 
     TensorFlow is loaded only when a run holds a checkpoint; when such a run appears later, the server is started
     again, with TensorFlow, on the same port. `notice` is called, from another thread, with one line for that, and for
@@ -72,8 +90,10 @@ def start(
         path_prefix=path_prefix,
         stock=stock,
         tensorflow=any(holds_checkpoint(run) for run in runs.values()),
+        allowed_hosts=tuple(allow_hosts),
+        asking=asking is not None and not stock,
     )
-    server = Server(settings, notice)
+    server = Server(settings, notice, asking)
     try:
         server._wait_until_up(set(runs), timeout)
     except BaseException:
@@ -85,11 +105,14 @@ def start(
 class Server:
     """TensorBoard, running. Made by `start`; as a context manager it is stopped at the end."""
 
-    def __init__(self, settings: Settings, notice: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, notice: Callable[[str], None], asking: Asking | None = None) -> None:
         self._settings = settings
         self._notice = notice
+        self._asking = asking
+        self._questions = ThreadPoolExecutor(max_workers=1, thread_name_prefix="asked in the page")
         self._url = ""
         self._faults: dict[str, str] = {}
+        self._pieces: dict[int, str] = {}
         self._chatter: deque[str] = deque(maxlen=5)
         self._lock = threading.Lock()  # between stopping and starting again
         self._stopping = False
@@ -134,6 +157,9 @@ class Server:
             self._stopping = True
             self._process.kill()  # it has nothing to save, and this also ends a process that is suspended
         self._supervisor.join()
+        self._questions.shutdown(cancel_futures=True)
+        if self._asking is not None:
+            self._asking.close()
 
     def wait(self) -> None:
         """Wait until it is stopped. Raises ServingError when it has ended by itself."""
@@ -144,6 +170,7 @@ class Server:
     def _supervise(self) -> None:
         while True:
             process = self._process
+            self._pieces.clear()
             with process:
                 for line in process.stdout or ():
                     self._hear(line)
@@ -164,9 +191,36 @@ class Server:
         said = json.loads(report)
         if "url" in said:
             self._url = said["url"]
+        elif "asked" in said:
+            number = said["asked"]
+            self._pieces[number] = self._pieces.get(number, "") + said["piece"]
+            if not said["more"]:
+                with suppress(RuntimeError):  # it is being stopped, so nobody waits
+                    what = json.loads(self._pieces.pop(number))
+                    self._questions.submit(self._answer, self._process, number, what)
         elif self._faults.get(said["run"]) != said["fault"]:
             self._faults[said["run"]] = said["fault"]
             self._notice(f"the run {said['run']} is left out: {said['fault']}")
+
+    def _answer(self, process: subprocess.Popen[str], number: int, what: Mapping[str, Any]) -> None:
+        def say(**answer: Any) -> None:
+            with suppress(OSError, ValueError):  # the process has ended, and the page with it
+                assert process.stdin is not None  # noqa: S101 - as `_launch` has it
+                process.stdin.write(json.dumps({"asked": number, **answer}) + "\n")
+                process.stdin.flush()
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            if not done:
+                say(progress=stage)
+
+        if self._asking is None:
+            return say(error="nothing can be asked here")
+        try:
+            say(done=self._asking.answer(what, progress))
+        except ExporterError as error:
+            say(error=" ".join(str(error).split()))
+        except Exception as error:  # the page waits, and the next question must find somebody
+            say(error=f"a fault of ours: {type(error).__name__}: {error}; please report it")
 
     def _wait_until_up(self, runs: set[str], timeout: float) -> None:
         end = time.monotonic() + timeout

@@ -26,6 +26,10 @@ class Rows(Protocol):
     def rule(self) -> str:
         """By which version's reading rule the rows were put together; for the manifest."""
 
+    @property
+    def longest_lock(self) -> float | None:
+        """For how many seconds at most a writer was kept waiting; None where that is not known, as of a server."""
+
     def batches(self, *, texts: bool = False, metadatas: bool = False) -> Iterator[Batch]:
         """All rows. Vectors always; texts and metadatas cost time, so only when asked for."""
 
@@ -90,9 +94,12 @@ def open_source(spec: str | Path | Any, access: Access = NO_ACCESS) -> Source:
 
         return Server(spec, **vars(access))
     if isinstance(spec, (str, Path)):
+        from exporter.sources.database import FILE
         from exporter.sources.directory import Directory
+        from exporter.sources.parquet import COLLECTIONS, Parquet
 
-        return Directory(spec)
+        before_0_4 = (Path(spec) / COLLECTIONS).exists() and not (Path(spec) / FILE).exists()
+        return Parquet(Path(spec)) if before_0_4 else Directory(spec)
     from exporter.sources.langchain import Client
 
     return Client(spec)

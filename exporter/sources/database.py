@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +28,11 @@ class Database:
     """A connection that can only read. Close it on every way out: a leaked one can freeze the user's writer.
 
     Raises `SourceError` where SQLite can't read the file. Nothing is created beside it: the file must exist, and must
-    not be in WAL mode (`uses_wal`), as SQLite makes a `-shm` file even for a reader.
+    not be in WAL mode (`uses_wal`), as SQLite makes a `-shm` file even for a reader. `longest_lock` is in seconds.
     """
 
     def __init__(self, directory: Path) -> None:
+        self.longest_lock = 0.0
         self.file = directory / FILE
         _refuse_what_is_no_database(self.file)
         # never immutable=1: it ignores the locks and the journal of a living writer
@@ -46,7 +48,7 @@ class Database:
 
     def select(self, sql: str, *values: object) -> list[Any]:
         """All rows of one statement, as tuples."""
-        with explained(self.file):
+        with explained(self.file), self._timed():
             return self._connection.execute(sql, values).fetchall()
 
     def version(self) -> int:
@@ -57,15 +59,25 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """What is selected inside belongs to one point in time. Keep it short: writers wait."""
         self.select("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.rollback()
+        with self._timed():
+            try:
+                yield
+            finally:
+                self._connection.rollback()
 
     def back_up(self, target: sqlite3.Connection, pages: int, progress: Callable[[int, int, int], None]) -> None:
         """Copy the whole database, so many pages under one lock (-1: all of them)."""
         with explained(self.file):
             self._connection.backup(target, pages=pages, progress=progress, sleep=0.01)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Note for how long a lock is held, at most: what waits for its turn is in it."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.longest_lock = max(self.longest_lock, time.perf_counter() - start)
 
     def close(self) -> None:
         """Give the file back."""

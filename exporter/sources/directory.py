@@ -22,8 +22,6 @@ from exporter.sources.where import Condition
 
 T = TypeVar("T")
 
-BEFORE_0_4 = ("chroma-collections.parquet", "chroma-embeddings.parquet")
-
 
 class Directory:
     """A directory that Chroma 0.4.10 to 1.5 wrote, as `exporter.sources.Source`; a living service may go on with it.
@@ -156,11 +154,6 @@ def _refuse_what_is_no_directory(path: Path) -> None:
             raise SourceError(f"{path} does not exist; give the directory that Chroma wrote")
         if (path / FILE).is_file():
             return
-        if any((path / name).exists() for name in BEFORE_0_4):
-            raise SourceError(
-                f"{path} was written by Chroma before 0.4 (it holds {BEFORE_0_4[0]}); "
-                "migrate a copy of it with chroma-migrate, this version does not read it yet"
-            )
         near = [*path.parent.glob(FILE), *sorted(path.glob(f"*/{FILE}"))]
         hint = f"did you mean {near[0].parent}?" if near else "give the directory that Chroma wrote"
         raise SourceError(f"{path} holds no {FILE}; {hint}")

@@ -125,6 +125,10 @@ class PagedRows:
         self._count = len(self._ids) if self._ids is not None else self._stored()
 
     @property
+    def longest_lock(self) -> None:
+        """Not known: the server's own affair."""
+
+    @property
     def count(self) -> int:
         """How many rows there are, after the filter."""
         return self._count

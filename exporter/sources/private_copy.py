@@ -31,7 +31,7 @@ ATTEMPTS = 10
 PAUSE = 0.05  # seconds between them
 RESTARTS = 5  # of one backup, which starts over whenever somebody commits
 PAGES_A_STEP = 1000  # 4 MB, some milliseconds of lock
-UNDER_ONE_LOCK = 128 * 2**20  # bytes: up to here all is copied under one lock, which takes tenths of a second
+UNDER_ONE_LOCK = 32 * 2**20  # bytes: up to here all is copied under one lock, some hundredths of a second
 
 
 @contextmanager

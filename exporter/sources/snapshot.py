@@ -49,7 +49,7 @@ class Snapshot:
     def __init__(
         self, database: Database, collection: Collection, condition: Condition | None, *, at_rest: bool = False
     ) -> None:
-        self._database = database
+        self._database, self._at_rest = database, at_rest
         self._version = database.version()
         with database.transaction():
             self._layout = read_layout(database)
@@ -78,6 +78,11 @@ class Snapshot:
     def rule(self) -> str:
         """The family of versions whose way of putting index, tables and queue together was followed."""
         return self._layout.rule.name
+
+    @property
+    def longest_lock(self) -> float | None:
+        """For how many seconds at most a statement held its lock; None on a copy, which nobody waits for."""
+        return None if self._at_rest else self._database.longest_lock
 
     @property
     def count(self) -> int:

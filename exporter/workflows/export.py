@@ -88,18 +88,22 @@ def export_and_assess(
     name, contents, found = _gather(request, progress, notice)
     progress("writing", 0, None)
     with publish.stage(request.logdir, name, overwrite=request.overwrite) as staging:
-        folder.fill(
-            staging.folder,
-            contents,
-            now=time.time(),
-            tensor_format=request.tensor_format,
-            vectors_tsv=request.tsv,
-        )
+        fill(request, staging, contents)
         del contents  # TensorBoard's own reader, which is asked next, has the vectors in memory once more
-        if faults := structural_faults(staging.folder):
-            raise OutputError(f"the run would not open, so it is not published: {'; '.join(faults)}")
-        staging.publish()
+        publish_whole(staging)
     return open_run(request.logdir / name), found
+
+
+def fill(request: ExportRequest, staging: publish.Staging, contents: folder.Contents) -> None:
+    """Write the files of a run, not to be seen yet."""
+    folder.fill(staging.folder, contents, now=time.time(), tensor_format=request.tensor_format, vectors_tsv=request.tsv)
+
+
+def publish_whole(staging: publish.Staging) -> None:
+    """Let it be seen. Raises OutputError, and publishes nothing, when it would not open."""
+    if faults := structural_faults(staging.folder):
+        raise OutputError(f"the run would not open, so it is not published: {'; '.join(faults)}")
+    staging.publish()
 
 
 def _gather(
@@ -136,7 +140,7 @@ def _gather(
         select = partial(_survey_and_select, request, questions, found, metric, progress)
     seen = source.read(collection, select, where=request.where, where_document=request.where_document)
     points = seen.points
-    check = found.check if found is not None else None if model is None else _check_model(model, points, progress)
+    check = found.check if found is not None else None if model is None else check_model(model, points, progress)
     if check is not None and check.warning and request.strict_model:
         raise ModelError(f"{check.warning}; name the right one by --model")
     tabulate = partial(table, columns=request.columns, text_length=request.text_length, lines=request.lines)
@@ -153,7 +157,7 @@ def _gather(
         progress=progress,
     )
     facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures, found)
-    return name, _contents(request, tabulate(points), pictures, facts), found
+    return name, contents_of(request, tabulate(points), pictures, facts), found
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -237,7 +241,7 @@ def _select(
     shown = rows.take(positions) if kept is None or len(positions) < rows.count else kept
     own = np.array([question_distance(question.vector, scores.metric) for question in questions])
     points = arrange(shown, positions, questions, scores, own, request.top_k)
-    return Seen(scores, positions, points, rows.rule, unknown)
+    return Seen(scores, positions, points, rows.rule, unknown, rows.longest_lock)
 
 
 def _found(batches: Iterable[Batch], places: dict[str, int | None]) -> Iterator[Batch]:
@@ -274,7 +278,7 @@ def _counted(batches: Iterable[Batch], total: int, progress: Progress) -> Iterab
         progress("reading", done, total)
 
 
-def _check_model(model: models.Model, points: Points, progress: Progress) -> ModelCheck | None:
+def check_model(model: models.Model, points: Points, progress: Progress) -> ModelCheck | None:
     """Embed some of the stored texts again, evenly spread; None when no chunk has a text."""
     chunks = np.flatnonzero(~points.is_question).tolist()
     with_text = [row for row in chunks if (points.texts[row] or "").strip()]
@@ -285,10 +289,13 @@ def _check_model(model: models.Model, points: Points, progress: Progress) -> Mod
     return compare(points.vectors[rows], model.embed_chunks([str(points.texts[row]) for row in rows]))
 
 
-def _contents(request: ExportRequest, rows: Table, pictures: Pictures, facts: dict[str, Any]) -> folder.Contents:
+def contents_of(
+    request: ExportRequest, rows: Table, pictures: Pictures, facts: dict[str, Any], *, picture: bool = True
+) -> folder.Contents:
+    """All files of a run; `picture`: with picture.png, where there is a map."""
     about = readme(facts, sprites=request.sprites, lines=request.lines)
     extras = {"README.txt": about.encode("utf-8", "replace")}
-    if pictures.flat is not None:
+    if picture and pictures.flat is not None:
         halves = panels(pictures.around, pictures.flat, pictures.glyphs, pictures.layouts)
         extras["picture.png"] = save(draw_run(facts, halves), "png")
     if "evaluation" in facts:

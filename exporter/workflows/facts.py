@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
@@ -37,6 +40,8 @@ class Seen:
     rule: str
     unknown: Sequence[str] = ()
     """Ids that an application returned, and the collection has not."""
+    longest_lock: float | None = None
+    """Seconds for which a writer was kept waiting, at most."""
 
 
 def facts_of(
@@ -73,9 +78,11 @@ def facts_of(
             "space": collection.space,
             "space_from": collection.space_from,
             "reading_rule": seen.rule,
+            "longest_lock_ms": None if seen.longest_lock is None else round(1000 * seen.longest_lock, 1),
             "where": request.where,
             "where_document": request.where_document,
             "rows_after_filter": scores.rows,
+            "from_logdir": _from_logdir(request),
         },
         "model": {
             "name": model.name if model else None,
@@ -90,10 +97,13 @@ def facts_of(
         "answer_match": request.answer_match,
         "seed": request.seed,
         "max_points": request.max_points,
+        "asked_with": asked_with(request),
         "points": len(points),
         "left_out": int(hidden.sum()),
         "left_out_with_answer": int((hidden & scores.holds_answer).sum()),
-        "questions": answered,
+        "questions": [
+            {**one, "page_neighbours": share} for one, share in zip(answered, pictures.page_neighbours, strict=True)
+        ],
         **evaluated,
         "layouts": list(pictures.layouts),
         "focus": pictures.focus,
@@ -103,6 +113,34 @@ def facts_of(
             *(found.warnings if found is not None else ()),
         ],
     }
+
+
+def asked_with(request: ExportRequest) -> dict[str, Any]:
+    """What one needs to ask another question in the same way. Never a secret: an address in it has no user name."""
+    parts = urlsplit(request.base_url or "")
+    return {
+        "model": request.model if isinstance(request.model, str) else None,
+        "base_url": urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) or None,
+        "ignore_accents": request.ignore_accents,
+        "fuzzy_threshold": request.fuzzy_threshold,
+        "columns": None if request.columns is None else list(request.columns),
+        "text_length": request.text_length,
+        "sprites": request.sprites,
+        "lines": request.lines,
+        "open_on": request.open_on,
+        "projection": request.projection,
+    }
+
+
+def _from_logdir(request: ExportRequest) -> str | None:
+    """The way from the log directory to a directory beside it, so that another question finds it again.
+
+    None for a source that is farther away: a run that is passed on must not say how its maker's disk is laid out.
+    """
+    if not isinstance(request.source, str | Path) or str(request.source).startswith(("http://", "https://")):
+        return None
+    project, source = request.logdir.absolute().parent.resolve(), Path(request.source).absolute().resolve()
+    return os.path.relpath(source, request.logdir.resolve()) if source.is_relative_to(project) else None
 
 
 def _drawn(glyphs: Sequence[Glyph]) -> list[list[Any]]:

@@ -20,7 +20,8 @@ from exporter.records import Collection, Scalar
 from exporter.sources import Access
 from exporter.sources.catalogue import NEWEST
 from exporter.sources.database import FILE
-from exporter.sources.directory import BEFORE_0_4, Directory
+from exporter.sources.directory import Directory
+from exporter.sources.parquet import COLLECTIONS, EMBEDDINGS
 from exporter.workflows.ingest_request import IngestRequest
 
 VERSION = "ingest:version"
@@ -141,7 +142,7 @@ def _named(found: list[Collection], request: IngestRequest) -> Collection | None
 
 def _refuse_what_is_not_chromas(path: Path) -> None:
     if path.is_dir() and not (path / FILE).exists():
-        if any((path / name).exists() for name in BEFORE_0_4):
+        if any((path / name).exists() for name in (COLLECTIONS, EMBEDDINGS)):
             raise SourceError(f"{path} was written by Chroma before 0.4: name another folder")
         if any(one.name != FOLDER for one in path.iterdir()):
             raise SourceError(f"{path} holds no {FILE} but something else: name a new folder")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from exporter.layouts import dartboard, trust, umap
 from exporter.layouts.pca import principal_axes
 from exporter.records import Float32, Float64, Floats, Int64, ManyScores, Progress, Question, Scores
-from exporter.retrieval.distance import directions, distances
+from exporter.retrieval.distance import directions, distances, rough_distances
 from exporter.runs.folder import Tensor
 from exporter.runs.metadata import Table
 from exporter.runs.points import CHUNK, QUESTION, Points, seen_by
@@ -22,6 +22,7 @@ from exporter.runs.views import MOST_ENTRIES, View
 Projection = Literal["auto", "none", "pca", "umap"]
 OpenOn = Literal["question", "map", "vectors"]
 
+_QUESTIONS_AT_ONCE = 64
 OTHER_VIEWS = 5
 """Bookmarks that a tensor has at most beside one a question."""
 
@@ -35,6 +36,9 @@ class Pictures:
     """The tensors in the order of their names, `vectors` the last by meaning; the layouts' figures for the manifest;
     and what the picture of the run is drawn from: places (m, 2), None where there is no such layout, and glyphs, as the
     question `focus` sees the rows.
+
+    `page_neighbours`: for each question the share of its true top k that the page's own list of nearest points begins
+    with on `vectors`, as it opens in stock TensorBoard and in ours.
     """
 
     tensors: Sequence[Tensor]
@@ -43,6 +47,17 @@ class Pictures:
     flat: Floats | None = None
     glyphs: Sequence[Glyph] = ()
     focus: int = 0
+    page_neighbours: Sequence[dict[str, float]] = ()
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A map: (m, 3) and (m, 2) places of every row, what made them, and how far each of the two can be trusted."""
+
+    places: Float64
+    flat: Float64
+    made_by: str
+    trustworthiness: tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -109,12 +124,23 @@ class _Scene:
         ranks = np.zeros(len(self.points), np.int64)
         seen = self.scores.whole(question)
         ranks[self.chunk_rows] = seen.ranks[self.points.position[self.chunk_rows]]
-        vectors = np.stack([other.vector for other in self.questions])
-        away = distances(vectors, self.questions[question].vector, self.scores.metric)
-        nearer = np.searchsorted(np.sort(seen.distances), away, side="left")
+        nearer = np.searchsorted(np.sort(seen.distances), self._among_questions(question), side="left")
         for other in range(len(self.questions)):
             ranks[self.row(other)] = min(int(nearer[other]) + 1, self.scores.rows)
         return ranks
+
+    def away(self, question: int) -> Float64:
+        """(m,) how far every row is from it."""
+        found = np.zeros(len(self.points))
+        found[self.chunk_rows] = self.scores.whole(question).distances[self.points.position[self.chunk_rows]]
+        for other, far in enumerate(self._among_questions(question).tolist()):
+            found[self.row(other)] = far
+        return found
+
+    def _among_questions(self, question: int) -> Float64:
+        """(q,) how far each question is from it."""
+        vectors = np.stack([other.vector for other in self.questions])
+        return distances(vectors, self.questions[question].vector, self.scores.metric)
 
 
 def draw_pictures(
@@ -129,8 +155,11 @@ def draw_pictures(
     sprites: bool,
     tabulate: Callable[[Points], Table],
     progress: Progress,
+    laid: Laid | None = None,
 ) -> Pictures:
     """Lay the points out, and say of each layout how far it can be trusted.
+
+    With `laid` the map is that one, and no trustworthiness is computed: it takes a second.
 
     With `projection` `none` there is only the tensor `vectors`. Below four chunks there is no dartboard, and the run
     opens on `vectors` instead; below four rows the map is of principal axes. With several questions the dartboard has
@@ -140,19 +169,27 @@ def draw_pictures(
     marks: Sequence[Glyph] = glyphs(points)
     drawn = marks if sprites else []
     axes = principal_axes(points.vectors, 3)
+    neighbours = _page_neighbours(scene)
     if projection == "none":
         views = [_first(scene, axes), _ranked(scene, scene.lead, axes)]
-        return Pictures([Tensor(VECTORS, points.vectors, drawn, views, axes)])
-    progress("laying out the map", 0, None)
-    places, flat, made_by = _map(scene.vectors, projection, seed)
-    layouts = [_figures(scene, MAP, places, made_by), _figures(scene, FLAT, flat, made_by)]
+        return Pictures([Tensor(VECTORS, points.vectors, drawn, views, axes)], page_neighbours=neighbours)
+    trusted: Callable[[Float64], float | None] = _unknown
+    if laid is None:
+        progress("laying out the map", 0, None)
+        trusted = partial(trust.trustworthiness, scene.vectors, seed=seed)
+        laid = _map(scene.vectors, projection, seed, trusted)
+    places, flat = laid.places, laid.flat
+    layouts = [
+        _figures(scene, MAP, places, laid.made_by, laid.trustworthiness[0]),
+        _figures(scene, FLAT, flat, laid.made_by, laid.trustworthiness[1]),
+    ]
     views = _map_views(scene, places, flat, layouts)
     tensors = [Tensor(MAP, places.astype(np.float32), drawn, views, places)]
     around, focused = None, marks if scene.focused is points else _focused_glyphs(scene)
     if len(scene.chunk_rows) >= dartboard.FEWEST:
         progress("laying out the dartboard", 0, None)
         around = _around(scene, scene.focus)
-        layouts.insert(0, _figures(scene, DARTBOARD, around, "rank"))
+        layouts.insert(0, _figures(scene, DARTBOARD, around, "rank", trusted(around)))
         tensors.insert(
             0,
             Tensor(
@@ -175,15 +212,40 @@ def draw_pictures(
         flat=flat,
         glyphs=focused,
         focus=scene.focus,
+        page_neighbours=neighbours,
     )
 
 
-def _map(vectors: Float32, projection: Projection, seed: int) -> tuple[Float64, Float64, str]:
-    """(m, 3) and (m, 2) places, and what made them."""
+def _page_neighbours(scene: _Scene) -> list[dict[str, float]]:
+    """Stock TensorBoard lists by cosine, from 50 dimensions on of other vectors; our page by the collection's metric.
+
+    Other questions are rows too, so they may stand in a list; in ours they are all that can take a hit's place.
+    """
+    vectors, metric = scene.points.vectors, scene.scores.metric
+    found = []
+    for first in range(0, len(scene.questions), _QUESTIONS_AT_ONCE):
+        some = range(first, min(first + _QUESTIONS_AT_ONCE, len(scene.questions)))
+        rows = np.array([scene.row(index) for index in some])
+        if isinstance(scene.scores, ManyScores):
+            ours = rough_distances(vectors, vectors[rows], metric)
+        else:
+            ours = np.stack([scene.away(index) for index in some])
+        stock = trust.page_distances(vectors, rows)
+        for index, row, away, as_stock in zip(some, rows.tolist(), ours, stock, strict=True):
+            share = partial(trust.share_listed, question=row, top=scene.nearest(index))
+            found.append({"stock": share(as_stock), "ours": share(away)})
+    return found
+
+
+def _map(vectors: Float32, projection: Projection, seed: int, trusted: Callable[[Float64], float | None]) -> Laid:
     if projection == "pca" or len(vectors) < umap.FEWEST:
         axes = principal_axes(vectors, 3)
-        return axes, axes[:, :2], "pca"
-    return *umap.umap(vectors, seed), umap.engine()
+        places, flat, made_by = axes, axes[:, :2], "pca"
+    else:
+        (places, flat), made_by = umap.umap(vectors, seed), umap.engine()
+    # As the file has them: a bookmark that rounds other digits would move points when a question is placed later.
+    places, flat = (each.astype(np.float32).astype(np.float64) for each in (places, flat))
+    return Laid(places, flat, made_by, (trusted(places), trusted(flat)))
 
 
 def _dartboard_views(scene: _Scene, places: Float64, figures: dict[str, Any]) -> list[View]:
@@ -267,7 +329,11 @@ def _k(scene: _Scene) -> int:
     return min(scene.top_k, scene.scores.rows)
 
 
-def _figures(scene: _Scene, name: str, places: Float64, made_by: str) -> dict[str, Any]:
+def _unknown(places: Float64) -> None:
+    """The trustworthiness that nobody computed."""
+
+
+def _figures(scene: _Scene, name: str, places: Float64, made_by: str, trustworthiness: float | None) -> dict[str, Any]:
     """How far a layout can be trusted; `kept_top_k` has one figure a question."""
     kept = [
         trust.kept_top_k(places, scene.row(question), scene.chunk_rows, scene.nearest(question))
@@ -276,7 +342,7 @@ def _figures(scene: _Scene, name: str, places: Float64, made_by: str) -> dict[st
     return {
         "name": name,
         "made_by": made_by,
-        "trustworthiness": trust.trustworthiness(scene.vectors, places, scene.seed),
+        "trustworthiness": trustworthiness,
         "kept_top_k": kept,
     }
 

@@ -104,10 +104,8 @@ class ExportRequest:
             raise UsageError("--top-k must be at least 1, --max-points 2, --text-length 0")
         if self.max_points > ROWS_SHOWN:
             raise UsageError(f"--max-points {self.max_points}: the Projector loads {ROWS_SHOWN:,} rows at most")
-        if self.run is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._ -]*", self.run):
-            raise UsageError(f"--run {self.run!r}: a run's name has letters, digits, '.', '_', '-' and spaces only")
-        if self.run is not None and len(self.run) > _LONGEST_NAME:
-            raise UsageError(f"--run has {len(self.run)} characters: give {_LONGEST_NAME} at most")
+        if self.run is not None:
+            checked_name(self.run)
         if self.projection == "none" and self.open_on == "map":
             raise UsageError("--open-on map needs a map: leave --projection none away")
         if self.seed < 0:
@@ -147,6 +145,15 @@ class ExportRequest:
             )
             for question in range(max(1, len(self.questions)))
         ]
+
+
+def checked_name(run: str) -> str:
+    """The name, when a run may have it; the page puts it into addresses as it is. Raises UsageError."""
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._ -]*", run):
+        raise UsageError(f"--run {run!r}: a run's name has letters, digits, '.', '_', '-' and spaces only")
+    if len(run) > _LONGEST_NAME:
+        raise UsageError(f"--run has {len(run)} characters: give {_LONGEST_NAME} at most")
+    return run
 
 
 def default_name(collection: str, questions: Sequence[str]) -> str:

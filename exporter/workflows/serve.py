@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from exporter.errors import UsageError
+from exporter.serving.hosts import is_loopback
 from exporter.serving.tensorboard import LOOPBACK, Server, silent, start
+from exporter.sources import NO_ACCESS, Access
+
+if TYPE_CHECKING:
+    from exporter.embedding.encoders import Encoder
 
 
 def serve(
@@ -16,10 +23,40 @@ def serve(
     bind_all: bool = False,
     path_prefix: str = "",
     stock: bool = False,
+    allow_hosts: Sequence[str] = (),
+    ask: bool | None = None,
+    source: Any = None,
+    access: Access = NO_ACCESS,
+    model: str | Encoder | None = None,
+    base_url: str | None = None,
     notice: Callable[[str], None] = silent,
 ) -> Server:
     """Start TensorBoard on a log directory; returns when the Projector is there. Options are those of `serving.start`.
 
-    Raises ServingError when there is no run to show, or TensorBoard does not come up.
+    `ask`: questions can be asked in the page; None: when only this machine reaches the server. `source`, with its
+    `access`, and `model`: of what and by what, where a run does not say it. Raises ServingError when there is no run to
+    show, or TensorBoard does not come up, and UsageError for `ask` with `stock`.
     """
-    return start(logdir, port=port, host=host, bind_all=bind_all, path_prefix=path_prefix, stock=stock, notice=notice)
+    if ask and stock:
+        raise UsageError("the stock page asks nothing: leave out --ask or --stock")
+    asking = None
+    if ask or (ask is None and not stock and not bind_all and is_loopback(host)):
+        from exporter.workflows.asking import Asking
+
+        asking = Asking(Path(logdir).expanduser(), source=source, access=access, model=model, base_url=base_url)
+    try:
+        return start(
+            logdir,
+            port=port,
+            host=host,
+            bind_all=bind_all,
+            path_prefix=path_prefix,
+            stock=stock,
+            allow_hosts=allow_hosts,
+            asking=asking,
+            notice=notice,
+        )
+    except BaseException:
+        if asking is not None:
+            asking.close()
+        raise

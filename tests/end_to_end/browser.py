@@ -41,8 +41,10 @@ window.projector = () => {
 window.panel = (name) => window.projector().shadowRoot.querySelector('vz-projector-' + name);
 window.pictureIsThere = () => {
   const page = window.projector();
+  const ours = document.querySelector('script[src="opening.js"]') && !window.leftAlone;
   return Boolean(page && page.dataSet && page.dataSet.points.length && page.projection &&
-                 page.projection.projectionComponents && page.dataSet.projections['pca-0']);
+                 page.projection.projectionComponents && page.dataSet.projections['pca-0'] &&
+                 (!ours || page.shadowRoot.querySelector('.stage').dataset.opened !== undefined));
 };
 window.pictureIsNew = () => !window.projector().dataSet?.seenBefore && window.pictureIsThere();
 // a dialog fades away for a while, and greys what is under it

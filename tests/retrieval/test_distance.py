@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from exporter.retrieval.distance import METRICS, distances
+from exporter.retrieval.distance import METRICS, distances, rough_distances
 
 MATRICES = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 40), st.integers(1, 70)), elements=st.floats(-1e3, 1e3, width=32)
@@ -43,3 +43,13 @@ def test_zero_vectors_under_cosine():
     vectors = np.array([[0, 0, 0], [1, 2, 3]], np.float32)
     assert distances(vectors, vectors[1], "cosine").tolist() == [1.0, 0.0]
     assert distances(vectors, vectors[0], "cosine").tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_rough_distances(metric):
+    """The quick distances are those of `distances` to five digits, zero vectors among them."""
+    random = np.random.default_rng(2)
+    vectors, questions = random.normal(size=(50, 7)).astype(np.float32), random.normal(size=(4, 7)).astype(np.float32)
+    vectors[3] = questions[2] = 0
+    expected = [distances(vectors, question, metric) for question in questions]
+    np.testing.assert_allclose(rough_distances(vectors, questions, metric), expected, atol=1e-5)

@@ -93,7 +93,7 @@ def test_where_directories_cannot_be_exchanged(tmp_path, monkeypatch):
 
 def test_staging_inside_the_log_directory(tmp_path, monkeypatch):
     """Where no sibling can be had, staging is inside: no events file under its own name there, and the run is whole."""
-    monkeypatch.setattr(publish, "_staging_parent", lambda logdir: logdir)
+    monkeypatch.setattr(publish, "staging_parent", lambda logdir: logdir)
     seen = []
     move = publish._move
     monkeypatch.setattr(

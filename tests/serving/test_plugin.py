@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -347,3 +348,19 @@ def test_nothing_but_broken_runs(tmp_path):
     with pytest.raises(ServingError, match=r"assets/vectors-0\.bytes is missing"):
         start(tmp_path, port=0)
     assert time.monotonic() - begun < 15
+
+
+def test_news_while_a_run_is_read(serve, tmp_path):
+    """While a rewritten run is read anew, the news that the page asks for still tell of every run."""
+    write_run(tmp_path / "one", 1)
+    write_run(tmp_path / "two", 1, rows=50_000)
+    server = serve(tmp_path)
+    told = set()
+    for generation in range(2, 6):
+        write_run(tmp_path / "two", generation, rows=50_000)
+        reading = threading.Thread(target=get, args=(server, "runs"))
+        reading.start()
+        while reading.is_alive():
+            told.add(tuple(sorted(run["name"] for run in json.loads(get(server, "news")[1]))))
+        reading.join()
+    assert told == {("one", "two")}

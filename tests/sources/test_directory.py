@@ -285,12 +285,6 @@ def test_a_directory_without_a_database_is_refused(directory, index):
     assert list(empty.iterdir()) == []
 
 
-def test_a_directory_of_before_0_4_is_refused(tmp_path):
-    """Parquet files without a database are told from a wrong path."""
-    (tmp_path / "chroma-collections.parquet").write_bytes(b"PAR1")
-    refused(tmp_path, match="before 0.4 .*chroma-migrate")
-
-
 def test_a_git_lfs_pointer_is_refused(directory):
     """A database that git-lfs has not fetched is an error that says how to fetch it."""
     (directory / "chroma.sqlite3").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")

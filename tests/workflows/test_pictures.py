@@ -256,3 +256,33 @@ def test_plot(chroma, tmp_path, kind):
 def test_a_figure(chroma, tmp_path):
     """`run.plot()` is a matplotlib figure with both halves."""
     assert len(exporter.open_run(ask(chroma, tmp_path).path).plot().axes) == 2
+
+
+def test_the_pages_own_list(chroma, tmp_path):
+    """The manifest says for each question which share of its top k the page's own list begins with: in stock
+    TensorBoard by cosine, in ours by the collection's metric, where only another question can take a hit's place.
+    """
+    run = ask(chroma, tmp_path, question=["text 3", "text 3"], top_k=5, run="two")
+    vectors = run.points.vectors.astype(float)
+    away = 1 - vectors @ vectors[-1] / np.linalg.norm(vectors, axis=1) / np.linalg.norm(vectors[-1])
+    listed = [row for row in np.argsort(away, kind="stable").tolist() if row != len(vectors) - 1][:5]
+    nearest = np.flatnonzero((run.points["rank"] >= 1) & (run.points["rank"] <= 5))
+    share = len(set(listed) & set(nearest.tolist())) / 5
+    assert 0 < share < 1
+    for question in run.facts["questions"]:
+        assert question["page_neighbours"] == {"stock": share, "ours": 0.8}
+
+
+def test_the_pages_own_list_of_a_set(chroma, tmp_path, monkeypatch):
+    """Of a whole set the shares are the same, however many questions are looked at together."""
+    texts = [f"text {i}" for i in range(20)]
+    plain = ask(chroma, tmp_path, question=texts, top_k=4, run="plain")
+    monkeypatch.setattr("exporter.workflows.pictures._QUESTIONS_AT_ONCE", 7)
+    monkeypatch.setattr("exporter.workflows.pictures._ROWS_AT_ONCE", 11)
+    again = ask(chroma, tmp_path, question=texts, top_k=4, run="again")
+    asked = [{"question": text} for text in texts]
+    whole = ask(chroma, tmp_path, question=(), question_set=asked, index=False, top_k=4, run="whole")
+    shares = [question["page_neighbours"] for question in plain.facts["questions"]]
+    assert len({share["stock"] for share in shares}) > 1
+    for run in (again, whole):
+        assert [question["page_neighbours"] for question in run.facts["questions"]] == shares

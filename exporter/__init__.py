@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from exporter.workflows.collections import collections
     from exporter.workflows.evaluate import evaluate
     from exporter.workflows.export import export
+    from exporter.workflows.ingest import ingest
     from exporter.workflows.run import Run, open_run
     from exporter.workflows.serve import serve
 
-__all__ = ["Assessment", "Run", "collections", "evaluate", "export", "open_run", "serve"]
+__all__ = ["Assessment", "Run", "collections", "evaluate", "export", "ingest", "open_run", "serve"]
 
 _HOMES = {
     "Assessment": "assessment",
@@ -26,6 +27,7 @@ _HOMES = {
     "collections": "collections",
     "evaluate": "evaluate",
     "export": "export",
+    "ingest": "ingest",
     "serve": "serve",
 }
 

@@ -342,7 +342,7 @@ def test_what_is_not_kept_is_removed(asking, project):
 def test_names_that_can_t_be_kept(asking, project, name):
     """A name that is taken, or that no run may have, is told, and the run stays as it is."""
     run = ask(asking, "11?")
-    with pytest.raises(ExporterError, match="give another (name|one)") as refused:
+    with pytest.raises(ExporterError, match=r"give another (name|one)") as refused:
         keep(asking, run, name)
     assert "--" not in str(refused.value)
     assert faults(project / "logs" / run) == []

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import fnmatch
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from langchain_core.documents import Document
 
 
 @dataclass(frozen=True)
 class Text:
     """One thing that was read: a web page, or a file. Its documents, LangChain's, may be read only now, and may raise
-    `Unreadable`; each carries `source` in its metadata.
+    `Unreadable`; each carries `source` in its metadata. `path`: a file's, None for a page.
     """
 
     source: str
     documents: Iterable[Document]
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Failed:
     why: str
     gone: bool = False
     passing: bool = False
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,15 @@ Outcome = Text | Failed | LeftOut
 
 
 class Unreadable(Exception):
-    """A page or file that can't be used; `str(error)` says why. `gone` and `passing` as in `Failed`."""
+    """A page or file that can't be used; `str(error)` says why. `gone` and `passing` as in `Failed`; `silent`: who was
+    asked does not answer, or wants to be asked no more.
+    """
 
-    def __init__(self, why: str, *, gone: bool = False, passing: bool = False) -> None:
+    def __init__(self, why: str, *, gone: bool = False, passing: bool = False, silent: bool = False) -> None:
         super().__init__(why)
-        self.gone, self.passing = gone, passing
+        self.gone, self.passing, self.silent = gone, passing, silent
 
 
 def is_excluded(source: str, patterns: Sequence[str]) -> bool:
-    """Whether a pattern, in which `*` stands for anything, is found anywhere in an address or a path."""
-    return any(fnmatch.fnmatchcase(source, f"*{pattern}*") for pattern in patterns)
+    """Whether a pattern, in which `*` and nothing else stands for anything, is found anywhere in an address or path."""
+    return any(re.search(re.escape(pattern).replace(r"\*", ".*"), source, re.DOTALL) for pattern in patterns)

@@ -16,7 +16,6 @@ LONGEST = 2000
 
 _DEEPEST = 20
 _REPEATS = 3
-_QUERIES = 100
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -93,10 +92,12 @@ def _parts(url: str) -> tuple[str, int | None, str]:
 class Endless:
     """Sees what programs make up for ever: the same folder in itself again, one page with ever new parameters.
 
-    What changes at each step, such as a calendar, is ended by `--max-depth` and `--max-pages`.
+    `most` is how many parameters a page may have. What changes at each step, such as a calendar, is ended by
+    `--max-depth` and `--max-pages`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 100) -> None:
+        self._most = most
         self._queries: Counter[str] = Counter()
 
     def __contains__(self, url: str) -> bool:
@@ -106,7 +107,7 @@ class Endless:
         if len(folders) > _DEEPEST or any(times > _REPEATS for times in Counter(folders).values()):
             return True
         self._queries[path] += bool(query)
-        return bool(query) and self._queries[path] > _QUERIES
+        return bool(query) and self._queries[path] > self._most
 
 
 def is_public(address: str) -> bool:
@@ -114,12 +115,15 @@ def is_public(address: str) -> bool:
     found = ipaddress.ip_address(address.partition("%")[0])
     every: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = [found]
     if isinstance(found, ipaddress.IPv6Address):
-        every += [inner for inner in (found.ipv4_mapped, found.sixtofour, *(found.teredo or ())) if inner]
-        if found in _NAT64:
-            every.append(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF))
-        if found.ipv4_mapped:
-            every.remove(found)
+        if found.ipv4_mapped or found in _NAT64:
+            every = [ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)]
+        elif found not in _ASSIGNED:
+            return False
+        else:
+            every += [inner for inner in (found.sixtofour, *(found.teredo or ())) if inner]
     return all(one.is_global and not one.is_multicast for one in every)
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_ASSIGNED = ipaddress.IPv6Network("2000::/3")
+"""All of the open internet's IPv6 (RFC 4291 and IANA's registry); the rest has old and local ways to wrap an IPv4."""

@@ -7,6 +7,7 @@ time, however slowly a server drips. Proxies of the environment are not used: th
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import time
@@ -36,13 +37,15 @@ def resolve(host: str, port: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said. `charset` is what its header says; `location` where it redirects to, as it is written."""
+    """What a server said. `charset` is what its header says; `location` where it redirects to, in ASCII."""
 
     status: int
     kind: str
     charset: str | None
     location: str | None
     body: bytes
+    retry_after: float | None = None
+    """Seconds, where the server says so by a number."""
 
 
 class Fetcher:
@@ -70,46 +73,62 @@ class Fetcher:
             ("Accept-Encoding", "gzip, deflate"),
         ]
 
-    def get(self, url: str) -> Answer:
-        """Ask once, and follow nothing. Raises Unreadable when there is no answer, or one that can't be used."""
+    def get(self, url: str, *, first: int | None = None) -> Answer:
+        """Ask once, and follow nothing. Raises Unreadable when there is no answer, or one that can't be used.
+
+        `first`: only so many bytes are wanted, whatever there are; else more than the most are an error.
+        """
         self._backend.deadline = time.monotonic() + self._timeout
         limits = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout)
         headers = [("Host", httpx.URL(url).netloc.decode("ascii")), *self._headers]
         try:
             with self._pool.stream("GET", url, headers=headers, extensions={"timeout": limits}) as response:
-                return self._read(response)
+                return self._read(response, first)
         except httpcore.TimeoutException as error:
-            raise Unreadable(f"no whole answer within {self._timeout:g} seconds", passing=True) from error
+            raise Unreadable(f"no whole answer within {self._timeout:g} seconds", passing=True, silent=True) from error
         except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError, OSError) as error:
-            raise Unreadable(f"no answer: {str(error) or type(error).__name__}", passing=True) from error
+            why = f"no answer: {str(error) or type(error).__name__}"
+            raise Unreadable(why, passing=True, silent=True) from error
 
     def close(self) -> None:
         """Close what is still connected."""
         self._pool.close()
 
-    def _read(self, response: httpcore.Response) -> Answer:
+    def _read(self, response: httpcore.Response, first: int | None) -> Answer:
         headers = Message()
         for name, value in response.headers:
-            headers[name.decode("latin-1")] = value.decode("latin-1")
+            # letters beyond ASCII, as servers write them into Location, are bytes of an address
+            headers[name.decode("latin-1")] = re.sub(r"[\x80-\xff]", _escaped, value.decode("latin-1"))
         kind = headers.get_content_type() if "Content-Type" in headers else ""
         charset = headers.get_content_charset()
         location = headers["Location"] if response.status in (301, 302, 303, 307, 308) else None
         if location is not None or response.status != 200:
-            return Answer(response.status, kind, charset, location, b"")
+            wait = (headers["Retry-After"] or "").strip()
+            seconds = float(wait) if re.fullmatch(r"[0-9]{1,9}", wait) else None
+            return Answer(response.status, kind, charset, location, b"", seconds)
         length = headers.get("Content-Length", "")
-        if length.isdigit() and int(length) > self._max_bytes:
+        if first is None and length.isdigit() and int(length) > self._max_bytes:
             raise Unreadable(f"it has {int(length):,} bytes, more than --max-bytes {self._max_bytes}")
         body = bytearray()
         for block in response.iter_stream():
             body += block
-            if len(body) > self._max_bytes:
+            if first is not None and len(body) >= first:
+                del body[first:]
+                break
+            if first is None and len(body) > self._max_bytes:
                 raise Unreadable(f"it has more than --max-bytes {self._max_bytes}")
         packed = (headers.get("Content-Encoding") or "identity").strip().lower()
         if packed in ("gzip", "x-gzip", "deflate"):
-            return Answer(response.status, kind, charset, None, unzip(bytes(body), self._max_bytes))
+            return Answer(
+                response.status, kind, charset, None, unzip(bytes(body), first or self._max_bytes, whole=first is None)
+            )
         if packed != "identity":
             raise Unreadable(f"it is packed by {packed}, which was not asked for")
         return Answer(response.status, kind, charset, None, bytes(body))
+
+
+def _escaped(letter: re.Match[str]) -> str:
+    return f"%{ord(letter[0]):02X}"
 
 
 class _Guard(httpcore.NetworkBackend):
@@ -133,15 +152,18 @@ class _Guard(httpcore.NetworkBackend):
         except UnicodeError as error:
             raise Unreadable(f"its host {host} is no name that can be looked up") from error
         except OSError as error:
-            raise Unreadable(f"its host {host} is not known ({error.strerror or error})", passing=True) from error
+            raise Unreadable(
+                f"its host {host} is not known ({error.strerror or error})", passing=True, silent=True
+            ) from error
         allowed = [address for address in addresses if self._may_connect(address)]
         if not allowed:
             raise Unreadable(f"its host is a private address ({', '.join(addresses)}): --allow-private, if you mean it")
-        for address in allowed:
+        for number, address in enumerate(allowed):
             try:
-                left = self.left(httpcore.ConnectTimeout)
+                # each its share: one that swallows what it is sent leaves time for the next
+                left = self.left(httpcore.ConnectTimeout) / (len(allowed) - number)
                 return _Stream(self._backend.connect_tcp(address, port, left, local_address, socket_options), self)
-            except httpcore.ConnectError:
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if address == allowed[-1]:
                     raise
         raise AssertionError

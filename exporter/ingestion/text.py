@@ -9,6 +9,7 @@ import warnings
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -42,6 +43,12 @@ _GUESSED = frozenset(
 
 _ENOUGH = 40
 """Bytes beyond ASCII that a guess needs."""
+
+MOST_LINKS = 10_000
+"""Links of one page that are looked at."""
+
+_LONGEST_PARSED = 2_000_000
+"""Characters: of a longer page trafilatura takes minutes."""
 
 _ASCII = bytes(range(128))
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
@@ -100,18 +107,24 @@ def _checked(text: str) -> str:
     return _CONTROLS.sub("", text)
 
 
-def unzip(data: bytes, limit: int) -> bytes:
-    """What gzip or deflate holds. Raises Unreadable when it is damaged, or longer than the limit in bytes."""
-    inflater = zlib.decompressobj(wbits=47)  # 32 + 15: either kind of header
-    try:
-        found = inflater.decompress(data, limit + 1)
-        if not data.startswith(b"\x1f\x8b") and not found and data:
-            raise zlib.error("no header")
-    except zlib.error as error:
-        raise Unreadable(f"it is damaged: {error}") from error
-    if len(found) > limit:
-        raise Unreadable(f"it has more than {limit:,} bytes when unpacked")
-    return found
+def unzip(data: bytes, limit: int, *, whole: bool = True) -> bytes:
+    """What gzip or deflate holds. Raises Unreadable when it is damaged, cut short, or longer than the limit in bytes;
+    unless `whole`, its first bytes are enough.
+    """
+    found = b""
+    while data:
+        inflater = zlib.decompressobj(wbits=47)  # 32 + 15: either kind of header
+        try:
+            found += inflater.decompress(data, limit + 1 - len(found))
+        except zlib.error as error:
+            raise Unreadable(f"it is damaged: {error}") from error
+        if len(found) > limit and whole:
+            raise Unreadable(f"it has more than {limit:,} bytes when unpacked")
+        if not inflater.eof and whole:
+            raise Unreadable("it is damaged: its end is missing")
+        # gzip may come in several pieces; what else follows is padding
+        data = inflater.unused_data if inflater.unused_data.startswith(b"\x1f\x8b") and len(found) <= limit else b""
+    return found[:limit]
 
 
 def read_page(html: str, url: str) -> Page:
@@ -133,11 +146,16 @@ def _page(html: str, url: str) -> Page:
     soup = BeautifulSoup(html, "lxml")
     title = " ".join(soup.title.get_text().split()) if soup.title else None
     language = (soup.html.get("lang") or soup.html.get("xml:lang")) if soup.html else None
-    links = tuple(dict.fromkeys(_links(soup, url)))
-    return Page(_main_text(soup), title or None, str(language).strip() or None if language else None, links)
+    links = tuple(islice(dict.fromkeys(_links(soup, url)), MOST_LINKS))
+    return Page(
+        _main_text(soup, is_long=len(html) > _LONGEST_PARSED),
+        title or None,
+        str(language).strip() or None if language else None,
+        links,
+    )
 
 
-def _main_text(soup: BeautifulSoup) -> str:
+def _main_text(soup: BeautifulSoup, *, is_long: bool) -> str:
     import trafilatura
 
     for part in soup(_NO_TEXT):
@@ -146,9 +164,10 @@ def _main_text(soup: BeautifulSoup) -> str:
         if part.find_parent(("main", "article")) is None:
             part.decompose()
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
-    found = trafilatura.extract(str(soup), include_comments=False, include_tables=True, favor_recall=True)
-    if found:
-        return str(found)
+    if not is_long:
+        found = trafilatura.extract(str(soup), include_comments=False, include_tables=True, favor_recall=True)
+        if found:
+            return str(found)
     body = soup.body or soup
     return re.sub(r"\n\s*\n+", "\n\n", body.get_text("\n", strip=True))
 

@@ -1,5 +1,6 @@
 """A website with all its traps: what is read, what fails and what is left out is known exactly."""
 
+import gzip
 from collections import Counter
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_what_is_left_out(crawled):
         crawl.NO_PAGE: len(LEFT),
         crawl.ROBOTS: 2,  # the page, and a redirect to it
         crawl.NO_TEXT: 2,
-        crawl.SAME: 1 + 5,  # the copy, and the five that the session links to
+        crawl.SAME: 56,  # the copy; the session's five, the links of these, and some of theirs
         crawl.ELSEWHERE: 1,  # to a section
         crawl.DEEPER: 1,  # the calendar
         crawl.ENDLESS: 1,  # the trap
@@ -140,12 +141,12 @@ def test_menus_are_no_text(crawled):
 
 
 def test_it_is_a_loader_of_langchains(little):
-    """It gives the documents that any loader gives, as RecursiveUrlLoader does."""
-    from langchain_community.document_loaders import RecursiveUrlLoader
+    """It gives the documents that any loader of LangChain gives."""
+    from langchain_core.document_loaders import BaseLoader
 
     little.routes |= {"/": page("Home", words(1), "/a"), "/a": page("A", words(2))}
     loader = Website(little.base, RULES)
-    assert isinstance(loader, RecursiveUrlLoader)
+    assert isinstance(loader, BaseLoader)
     assert [one.metadata["title"] for one in loader.load()] == ["Home", "A"]
 
 
@@ -286,8 +287,12 @@ def test_a_site_that_stops_answering(little):
     """After ten pages in a row without an answer the crawl ends, and nothing counts as gone."""
     little.routes["/"] = page("Home", words(0), *(f"/p{number}" for number in range(30)))
     little.routes |= {f"/p{number}": (503, {}, "") for number in range(30)}
-    website, outcomes = crawl_all(little)
+    slept = []
+    website = Website(little.base + "/", RULES, clock=lambda: 0.0, sleep=slept.append)
+    outcomes = list(website.outcomes())
     assert len([one for one in outcomes if isinstance(one, Failed)]) == 10
+    assert len(slept) == 9
+    assert slept == sorted(slept)  # ever longer, as it asks for
     assert left(outcomes)["the site stopped answering"] == 20
     assert not website.complete
 
@@ -312,3 +317,138 @@ def test_a_redirect_to_a_page_that_comes_later(little):
     assert [one.source for one in outcomes if isinstance(one, Text)] == [little.base + "/", little.base + "/new"]
     assert left(outcomes) == {crawl.ELSEWHERE: 1}
     assert little.asked.count("/new") == 1
+
+
+TREE = {
+    "/d/": page("H", words(0), "/d/a", "/d/b"),
+    "/d/a": page("a", words(1), "/d/a1"),
+    "/d/a1": page("a1", words(2)),
+    "/d/b": page("b", words(3)),
+    "/d/index.html": page("H2", words(9)),
+    "/d/leaf.html": page("L", words(8), "/d/b"),
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "start", "rules"),
+    [
+        ({}, "/d/", {"max_depth": 1}),
+        ({}, "/d/index.html", {"max_depth": 1}),
+        ({}, "/d/index.html", {}),
+        ({}, "/d/leaf.html", {}),
+        ({"/d/": redirect("https://www.example.com/")}, "/d/", {}),
+        ({"/d/": (404, {}, "")}, "/d/", {}),
+        ({"/robots.txt": "User-agent: *\nDisallow: /d/"}, "/d/", {}),
+        ({"/robots.txt": "User-agent: *\nDisallow: /d/a"}, "/d/", {}),
+        ({"/d/": page("H", words(0, 600_000), "/d/a")}, "/d/", {"max_bytes": 1_000_000}),
+        ({"/d/a": (400, {}, "")}, "/d/", {}),
+        ({"/d/a": (200, {"Content-Type": "application/octet-stream"}, b"x")}, "/d/", {}),
+        ({"/d/a": redirect("/d/a")}, "/d/", {}),
+        ({"/d/a": page("H", words(0), "/d/a1")}, "/d/", {}),
+        ({"/d/a": "<script>load()</script>"}, "/d/", {}),
+        ({}, "/d/", {"exclude": ("/a",)}),
+    ],
+)
+def test_what_was_not_read_may_still_be_there(little, changed, start, rules):
+    """Whatever was not read, but for what is gone itself, leaves open what there is: nothing else counts as gone."""
+    little.routes |= TREE
+    assert crawl_all(little, "/d/")[0].complete
+    little.routes |= changed
+    assert not crawl_all(little, start, **rules)[0].complete
+
+
+def test_what_is_gone_hides_nothing(little):
+    """A page that answers 404, and what is no page of this website, leave no doubt."""
+    little.routes |= TREE | {"/d/": page("H", words(0), "/d/a", "/d/gone", "/d/x.png", "/else", "https://example.com/")}
+    assert crawl_all(little, "/d/")[0].complete
+
+
+def test_refusals_are_no_silence(little):
+    """Pages that answer, with whatever status, don't end the crawl."""
+    little.routes["/"] = page("Home", words(0), *(f"/p{number}" for number in range(30)), "/last")
+    little.routes |= {f"/p{number}": ((403, 500, 401)[number % 3], {}, "") for number in range(30)}
+    little.routes["/last"] = page("Last", words(1))
+    assert set(texts(crawl_all(little)[1])) == {"/", "/last"}
+
+
+def test_who_asks_to_wait_is_waited_for(little):
+    """After 429 the next page is asked for when the server says, but not later than in a minute."""
+    little.routes["/"] = page("Home", words(0), "/a", "/b", "/c")
+    little.routes |= {"/a": (429, {"Retry-After": "7"}, ""), "/b": (503, {"Retry-After": "9999"}, "")}
+    little.routes["/c"] = page("C", words(1))
+    now, slept = [0.0], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    outcomes = list(Website(little.base, RULES, clock=lambda: now[0], sleep=sleep).outcomes())
+    assert set(texts(outcomes)) == {"/", "/c"}
+    assert slept == [7.0, crawl.PATIENCE]
+
+
+def test_links_of_pages_with_the_same_text(little):
+    """A list in pages, whose text is the same on each, leads to all that it lists; but not for ever."""
+    little.routes["/"] = page("Home", words(0), "/list1", "/ever/1")
+    little.routes |= {f"/list{n}": page("List", words(99), f"/list{n + 1}", f"/item{n}") for n in range(1, 4)}
+    little.routes |= {f"/item{n}": page("Item", words(n)) for n in range(1, 4)}
+    little.routes["^/ever/"] = lambda handler: page("Ever", words(98), f"{handler.path}1")
+    outcomes = crawl_all(little, max_depth=50)[1]
+    assert {f"/item{n}" for n in range(1, 4)} < set(texts(outcomes))
+    assert left(outcomes)[crawl.SAME] == 2 + crawl.LIKENESSES + 1
+
+
+def test_pages_by_number(little):
+    """A page with 150 numbers is read 150 times; how many are, goes with --max-pages."""
+    little.routes["/"] = page("Home", words(0), *(f"/index.php?id={n}" for n in range(150)))
+    little.routes |= {f"/index.php?id={n}": page(f"{n}", words(n + 1)) for n in range(150)}
+    assert len(texts(crawl_all(little)[1])) == 151
+    website, outcomes = crawl_all(little, max_pages=120)
+    assert left(outcomes)[crawl.ENDLESS] == 50
+    assert not website.complete
+
+
+def test_a_folder_with_a_dot(little):
+    """A folder is a page, whatever its name ends with."""
+    little.routes |= {"/": page("Home", words(0), "/next.js/", "/x.js"), "/next.js/": page("Next", words(1))}
+    outcomes = crawl_all(little)[1]
+    assert set(texts(outcomes)) == {"/", "/next.js/"}
+    assert left(outcomes) == {crawl.NO_PAGE: 1}
+
+
+def test_a_pattern_holds_only_stars(little):
+    """In --exclude brackets and question marks stand for themselves."""
+    little.routes["/"] = page("Home", words(0), "/a?x=1", "/abx=1", "/[b]", "/b")
+    little.routes |= {path: page(path, words(n)) for n, path in enumerate(("/a?x=1", "/abx=1", "/[b]", "/b"), start=1)}
+    assert set(texts(crawl_all(little, exclude=("a?x", "[b]"))[1])) == {"/", "/abx=1", "/b"}
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"", b"# " + b"x" * 600_000 + b"\n"])
+def test_a_robots_txt_of_any_kind(little, before):
+    """A byte order mark hides no rule; of a robots.txt beyond --max-bytes, and beyond 500 KiB, the beginning counts."""
+    rules = b"User-agent: *\nDisallow: /\n"
+    after = b"# " + b"y" * 3_000_000
+    body = rules + before if before.startswith(b"#") else before + rules + b"\n" + after
+    little.routes |= {"/robots.txt": (200, {"Content-Type": "text/plain"}, body), "/": page("Home", words(1))}
+    assert not texts(crawl_all(little)[1])
+
+
+def test_a_packed_sitemap(little):
+    """A sitemap.xml.gz is one, though its server calls it bytes."""
+    xml = gzip.compress(f"<urlset><url><loc>{little.base}/a</loc></url></urlset>".encode())
+    little.routes["/sitemap.xml.gz"] = (200, {"Content-Type": "application/octet-stream"}, xml)
+    little.routes["/a"] = page("A", words(1))
+    assert set(texts(crawl_all(little, "/sitemap.xml.gz")[1])) == {"/a"}
+
+
+def test_the_queue_has_an_end(little):
+    """A page with ever so many links fills no memory: what is beyond is counted."""
+    little.routes["/"] = page("Home", words(0), *(f"/p{number}" for number in range(12_000)))
+    website = Website(little.base + "/", Rules(**{**vars(RULES), "max_pages": 3}))
+    most, outcomes = 0, []
+    for outcome in website.outcomes():
+        most = max(most, website.queued)
+        outcomes.append(outcome)
+    assert most <= 6
+    assert left(outcomes)[crawl.MORE] == 10_000 - 2
+    assert not website.complete

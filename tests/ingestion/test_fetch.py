@@ -1,9 +1,12 @@
 """What is connected to is what was checked, and every page has an end."""
 
+import gzip
+import random
 import socket
 import ssl
 import subprocess
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -123,3 +126,40 @@ def test_a_host_that_is_no_name(host):
     """What can't be a host's name is told like any page that fails."""
     with pytest.raises(Unreadable, match="is no name that can be looked up"):
         fetcher().get(f"http://{host}/")
+
+
+def test_a_location_in_utf_8(site):
+    """A redirect that is written in UTF-8, or in Latin-1, leads to those very bytes."""
+    for written in ("/café".encode(), "/café".encode("latin-1")):
+
+        def moved(handler, written=written):
+            handler.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: " + written + b"\r\nContent-Length: 0\r\n\r\n")
+
+        site.routes["/"] = moved
+        assert fetcher().get(site.base + "/").location == quote(written)
+
+
+def test_an_address_that_swallows(site):
+    """An address that answers nothing leaves the next one its share of the time."""
+    port = site.server_address[1]
+    with socket.socket() as full:
+        full.bind(("127.0.0.2", port))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.2", port))
+        asked = fetcher(timeout=6.0, resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"])
+        assert asked.get(f"http://some.test:{port}/").status == 200
+        for one in waiting:
+            one.close()
+
+
+def test_a_packed_page_whose_end_is_missing(site):
+    """A packed body that was cut short is damaged, not taken for whole; one in two pieces is whole."""
+    packed = gzip.compress(random.Random(1).randbytes(500))
+    site.routes["/"] = (200, {"Content-Encoding": "gzip"}, packed[:400])
+    with pytest.raises(Unreadable, match="its end is missing"):
+        fetcher().get(site.base + "/")
+    site.routes["/"] = (200, {"Content-Encoding": "gzip"}, gzip.compress(b"one ") + gzip.compress(b"two"))
+    assert fetcher().get(site.base + "/").body == b"one two"

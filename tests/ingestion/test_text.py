@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.ingestion import Unreadable
-from exporter.ingestion.text import decode, read_page, read_sitemap, unzip
+from exporter.ingestion.text import MOST_LINKS, decode, read_page, read_sitemap, unzip
 
 FRENCH = "À l'œuvre, Élodie paya 5 € : « naïveté » du cœur, forêt, où, ça. " * 3
 RUSSIAN = "Съешь же ещё этих мягких французских булок, да выпей чаю. " * 5
@@ -186,3 +186,14 @@ def test_unzip():
         unzip(gzip.compress(b"x" * 100_000_000), 99)
     with pytest.raises(Unreadable, match="damaged"):
         unzip(b"no gzip", 99)
+
+
+def test_a_very_long_page(monkeypatch):
+    """A page that trafilatura would work on for minutes is taken plainly, and its links have an end."""
+    monkeypatch.setattr("trafilatura.extract", lambda *arguments, **settings: pytest.fail("it was asked"))
+    paragraphs = ("<p>" + "word " * 500) * 1000
+    links = "".join(f"<a href=/{number}>x</a>" for number in range(12_000))
+    read = read_page(f"<title>Long</title><nav>Menu</nav>{paragraphs}{links}", "http://x/")
+    assert read.text.count("word") == 500_000
+    assert "Menu" not in read.text
+    assert len(read.links) == MOST_LINKS

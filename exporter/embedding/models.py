@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -204,8 +205,17 @@ def recorded_by_ingest(recorded: RecordedModel, settings: Settings) -> Model:
     return named_model(name, as_recorded(recorded, settings), "recorded by the collection")
 
 
+def recorded_name(wanted: str) -> str:
+    """A model's name as `ingest` records it: a folder's is its whole path, so that it is found from everywhere."""
+    if wanted.startswith("openai:") or is_code(wanted) or not Path(wanted).is_dir():
+        return wanted.removeprefix("sentence-transformers/")
+    return os.path.realpath(wanted)
+
+
 def _is_named(wanted: str | Encoder, recorded: RecordedModel) -> bool:
-    return isinstance(wanted, str) and wanted.removeprefix("sentence-transformers/") == recorded.config["model_name"]
+    if not isinstance(wanted, str):
+        return False
+    return recorded.config["model_name"] in (wanted.removeprefix("sentence-transformers/"), recorded_name(wanted))
 
 
 def as_recorded(recorded: RecordedModel, settings: Settings) -> Settings:

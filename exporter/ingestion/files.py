@@ -9,6 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
 
 _BLOCK = 2**20
+_MARKS = (",", ";", "\t")
 _LONGEST_CELL = 2**27
 """Characters in one cell of a CSV: Python's own limit, 131,072, is less than a long article."""
 
 
-def walk(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Iterator[Path]:
+def walk(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Iterator[Path | Failed]:
     """The files of these roots, folders with all below them, in order; hidden ones and links to folders are not read.
+
+    A folder that can't be opened is a failure.
 
     A file that is named is there whatever its name; raises Unreadable for a root that does not exist.
     """
@@ -35,39 +39,67 @@ def walk(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Iterator[Path]:
             continue
         if not root.is_dir():
             raise Unreadable(f"{root} does not exist")
-        for folder, folders, names in os.walk(root):
+        shut: list[OSError] = []
+        for folder, folders, names in os.walk(root, onerror=shut.append):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 path = Path(folder) / name
                 if not name.startswith(".") and not is_excluded(str(path), exclude):
                     yield path
+        for error in shut:
+            where = Path(str(error.filename or root))
+            yield Failed(source_of(where), f"the folder can't be read: {error.strerror or error}", path=where)
 
 
-def is_below(source: str, root: Path) -> bool:
-    """Whether a file's source, as `read_files` names it, is this root or below it."""
-    if root.is_dir() and root == Path():
-        return "://" not in source and not source.startswith(("/", "../"))
-    return source == root.as_posix() or source.startswith(f"{root.as_posix().rstrip('/')}/")
+def identity_of(path: Path, base: Path) -> str:
+    """One name for a file, whatever way its path is written and wherever it is seen from: its place, as it is written
+    from `base`. What is no text in it is escaped.
+    """
+    real = path.parent.resolve() / path.name
+    with suppress(ValueError):  # on another drive
+        real = Path(os.path.relpath(real, base.resolve()))
+    return real.as_posix().encode("utf-8", "backslashreplace").decode()
+
+
+def is_gone(identity: str, base: Path, roots: Sequence[Path]) -> bool:
+    """Whether a file belongs to one of the roots and is not there any more; one that can't be looked at may be."""
+    path = Path(os.path.normpath(base.resolve() / identity))
+    if not any(root.resolve() in (path, *path.parents) for root in roots) or "\\udc" in identity:
+        return False
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def source_of(path: Path) -> str:
-    """A path as it was given, with `/`; what is no text in it is a question mark."""
+    """A path as it is shown: short when it lies below the working directory, else as it was given; with `/`, and a
+    question mark for what is no text.
+    """
+    with suppress(ValueError):
+        path = Path(os.path.normpath(path.absolute())).relative_to(Path.cwd())
     return path.as_posix().encode("utf-8", "replace").decode()
 
 
 def read_files(roots: Sequence[Path], *, exclude: Sequence[str] = (), text_column: str = "text") -> Iterator[Outcome]:
-    """What each file holds, in order; its source is its path as it was given, with `/`."""
+    """What each file holds, in order; its source is as `source_of` names it."""
     given = {root for root in roots if root.is_file()}
     for path in walk(roots, exclude):
+        if isinstance(path, Failed):
+            yield path
+            continue
         if path.exists() and not path.is_file():  # a pipe would be waited for
             yield LeftOut(source_of(path), "no regular files")
             continue
         reader = READERS.get(path.suffix.lower())
         if reader is None:
             why = f"files {path.suffix or 'without a suffix'} are not read"
-            yield Failed(source_of(path), why) if path in given else LeftOut(source_of(path), why)
+            yield Failed(source_of(path), why, path=path) if path in given else LeftOut(source_of(path), why)
             continue
-        yield Text(source_of(path), _documents(reader, path, text_column))
+        yield Text(source_of(path), _documents(reader, path, text_column), path)
 
 
 def _documents(reader: Callable[[Path, str], Iterator[Document]], path: Path, column: str) -> Iterator[Document]:
@@ -75,8 +107,12 @@ def _documents(reader: Callable[[Path, str], Iterator[Document]], path: Path, co
         for document in reader(path, column):
             document.metadata["source"] = source_of(path)
             yield document
+    except Unreadable:
+        raise
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
+    except Exception as error:  # of whatever kind: one odd file is not to end an ingest
+        raise Unreadable(f"it can't be read ({type(error).__name__}: {_first(error)})") from error
 
 
 def read_pdf(data: Path | bytes, source: str) -> Iterator[Document]:
@@ -125,7 +161,9 @@ def _markdown(path: Path, column: str) -> Iterator[Document]:
 def _csv(path: Path, column: str) -> Iterator[Document]:
     csv.field_size_limit(_LONGEST_CELL)
     with _opened(path) as stream:
-        rows = csv.DictReader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        mark = "\t" if path.suffix.lower() == ".tsv" else _mark(stream.readline(_BLOCK), column)
+        stream.seek(0)
+        rows = csv.DictReader(stream, delimiter=mark)
         try:
             for number, row in enumerate(rows):
                 yield _row({name: cell for name, cell in row.items() if isinstance(name, str)}, column, number)
@@ -133,16 +171,40 @@ def _csv(path: Path, column: str) -> Iterator[Document]:
             raise Unreadable(f"line {rows.line_num}: {error}") from error
 
 
+def _mark(header: str, column: str) -> str:
+    """What stands between the cells: what makes the column one of them, else what is there most often."""
+    for mark in _MARKS:
+        if column in next(csv.reader([header], delimiter=mark), []):
+            return mark
+    return max(_MARKS, key=header.count)
+
+
 def _jsonl(path: Path, column: str) -> Iterator[Document]:
+    """The rows that can be read; then, if there are others, Unreadable with their number and the first one's fault."""
+    bad = 0
+    first = ""
     with _opened(path) as stream:
         for number, line in enumerate(line for line in stream if line.strip()):
             try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise Unreadable(f"row {number} is not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise Unreadable(f"row {number} is no JSON object")
-            yield _row(row, column, number)
+                document = _row(_object(line, number), column, number)
+            except Unreadable as error:
+                bad, first = bad + 1, first or str(error)
+                continue
+            yield document
+    if bad:
+        raise Unreadable(first if bad == 1 else f"{first} (and {bad - 1:,} more rows that can't be read)")
+
+
+def _object(line: str, number: int) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except RecursionError as error:
+        raise Unreadable(f"row {number} is nested too deeply") from error
+    except ValueError as error:
+        raise Unreadable(f"row {number} is not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise Unreadable(f"row {number} is no JSON object")
+    return row
 
 
 def _row(row: Mapping[str, Any], column: str, number: int) -> Document:

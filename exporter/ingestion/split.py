@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LINES_A_PAGE = 60
 """Plain text has no pages; so many lines make one, counted from 0 as LangChain's loaders do."""
 
+PATH = "ingest:path"
+"""The key of a file's place, as it is written from the Chroma directory."""
+
 SPLITTER = "RecursiveCharacterTextSplitter"
 
 
@@ -38,11 +41,12 @@ class Cutting:
     overlap: int
     length: Callable[[str], int] = len
 
-    def cut(self, source: str, documents: Iterable[Document]) -> Iterator[Chunk]:
+    def cut(self, source: str, documents: Iterable[Document], path: str | None = None) -> Iterator[Chunk]:
         """The chunks of one source, by LangChain's recursive splitter.
 
         Metadata: the document's own, `source`, `start_index` (of the chunk in its document, in characters), `chunk`
-        (counted from 0 over the whole source) and `content_hash`.
+        (counted from 0 over the whole source) and `content_hash`; of a file also `PATH`, its `path`, which stays the
+        same wherever the file is seen from, as its source does not.
         """
         from langchain_text_splitters import RecursiveCharacterTextSplitter
 
@@ -59,7 +63,7 @@ class Cutting:
                 last = text
                 digest = hashlib.sha256(text.encode()).hexdigest()
                 yield Chunk(
-                    _id(source, digest, seen[digest]),
+                    _id(path or source, digest, seen[digest]),
                     text,
                     {
                         **_scalars(document.metadata),
@@ -67,6 +71,7 @@ class Cutting:
                         "start_index": start,
                         "chunk": seen.total(),
                         "content_hash": digest[:16],
+                        **({} if path is None else {PATH: path}),
                     },
                 )
                 seen[digest] += 1
@@ -88,10 +93,13 @@ def _id(source: str, digest: str, before: int) -> str:
 
 
 def _scalars(metadata: Mapping[str, Any]) -> dict[str, Scalar]:
-    """What Chroma can store: its whole numbers have 64 bits. Names that start with `chroma:` are its own."""
+    """What Chroma can store: its whole numbers have 64 bits. Names that start with `chroma:`, `#` or `$` are its own,
+    as the empty one is; the columns that a table has under such a name get a line before it.
+    """
     kept: dict[str, Scalar] = {}
-    for name, value in metadata.items():
-        if name.startswith("chroma:") or not isinstance(value, (str, int, float, bool)):
+    for given, value in metadata.items():
+        name = f"_{given}" if given.startswith(("#", "$")) else given
+        if not name or name.startswith("chroma:") or not isinstance(value, (str, int, float, bool)):
             continue
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             value = str(value)

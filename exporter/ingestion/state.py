@@ -55,7 +55,8 @@ def claim(folder: Path, place: str) -> Iterator[Path]:
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """A mark that stays when the process is killed: then Chroma has to undo a half-done write before others read."""
-    (folder / _WRITING).touch()
+    with _told(folder):
+        (folder / _WRITING).touch()
     try:
         yield
     finally:
@@ -67,6 +68,14 @@ def was_killed(folder: Path) -> bool:
     return (folder / _WRITING).exists()
 
 
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
+
+
 class Journal:
     """Pages by address, as far as they were read by the same request: a mapping that is kept on disk."""
 
@@ -75,11 +84,12 @@ class Journal:
         self._places: dict[str, int] = {}
         now = time.time() if now is None else now
         head = {"request": json.loads(json.dumps(request)), "started": now}
-        if self._is_of(head["request"], now):
-            self._index()
-        else:
-            self._path.write_text(json.dumps(head) + "\n", "utf-8")
-        self._stream = self._path.open("r+b")
+        with _told(self._path):
+            if self._is_of(head["request"], now):
+                self._index()
+            else:
+                self._path.write_text(json.dumps(head) + "\n", "utf-8")
+            self._stream = self._path.open("r+b")
 
     def __len__(self) -> int:
         return len(self._places)
@@ -93,15 +103,17 @@ class Journal:
         return found
 
     def keep(self, url: str, page: Mapping[str, Any]) -> None:
-        """Keep a page; from now on a kill does not lose it."""
-        place = self._stream.seek(0, os.SEEK_END)
-        self._stream.write(json.dumps({"url": url, "page": page}).encode() + b"\n")
-        self._stream.flush()
+        """Keep a page; from now on a kill does not lose it. Raises OutputError when the disk is full."""
+        with _told(self._path):
+            place = self._stream.seek(0, os.SEEK_END)
+            self._stream.write(json.dumps({"url": url, "page": page}).encode() + b"\n")
+            self._stream.flush()
         self._places[url] = place
 
     def close(self, *, finished: bool) -> None:
         """Let go of the file; `finished`: it is not needed any more."""
-        self._stream.close()
+        with suppress(OSError):  # what could not be written was told, and the next run does without it
+            self._stream.close()
         if finished:
             self._path.unlink(missing_ok=True)
 

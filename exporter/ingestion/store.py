@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.errors import ExporterError
 from exporter.ingestion.safeguard import Safeguard
-from exporter.ingestion.split import Chunk
+from exporter.ingestion.split import PATH, Chunk
 from exporter.records import Float32, Metadata, Progress, Scalar
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Stored:
                 collection.update(ids=[chunk.id for chunk in part], metadatas=changed)
 
     def own(self) -> Iterator[tuple[str, str]]:
-        """Id and source of every chunk that was stored by an ingest: those have a `content_hash`."""
+        """Id, and path or else source, of every chunk that was stored by an ingest: those have a `content_hash`."""
         offset = 0
         while True:
             with self._asked() as collection:
@@ -88,7 +88,7 @@ class Stored:
             offset += len(page["ids"])
             for key, metadata in zip(page["ids"], page["metadatas"], strict=True):
                 if metadata and "content_hash" in metadata and isinstance(metadata.get("source"), str):
-                    yield key, metadata["source"]
+                    yield key, str(metadata.get(PATH, metadata["source"]))
 
     def remove(self, ids: Sequence[str]) -> None:
         """Remove chunks."""

@@ -19,8 +19,8 @@ from exporter.embedding.encoders import MINILM, Encoder
 from exporter.errors import ModelError, NetworkError, UsageError
 from exporter.ingestion import Failed, LeftOut, Outcome, Text, Unreadable
 from exporter.ingestion.addresses import canonical
-from exporter.ingestion.crawl import MORE, NO_TEXT, Website
-from exporter.ingestion.files import is_below, read_files
+from exporter.ingestion.crawl import ENDLESS, MORE, NO_TEXT, SILENCE, Website
+from exporter.ingestion.files import identity_of, is_gone, read_files
 from exporter.ingestion.split import SPLITTER, Chunk, Cutting
 from exporter.ingestion.state import Journal
 from exporter.ingestion.store import Stored
@@ -106,7 +106,7 @@ def write_ingest(request: IngestRequest, progress: Progress = no_progress, notic
         model = _load_model(request, target.collection, notice)
         cutting = _cutting(request, target.collection, model)
         facts = _facts(request, target.collection, model, cutting)
-        tally = Tally(longest=model.longest)
+        tally = Tally(longest=model.longest, base=target.base)
         with _journal(request, target.state) as journal, target.write(facts) as stored:
             if target.collection is not None and not target.is_own:
                 _refuse_another_model(stored, model, target.collection)
@@ -118,16 +118,19 @@ def write_ingest(request: IngestRequest, progress: Progress = no_progress, notic
             stale = _stale(request, stored, tally)
             if request.prune:
                 stored.remove(stale)
-            if target.collection is not None and target.is_own:
+            if target.collection is not None and (target.is_own or not target.collection.rows):
                 stored.describe_anew(facts)
     return _result(request, tally, model, stale)
 
 
 @dataclass
 class Tally:
-    """What has come so far. `longest`: how many tokens the model reads, where that is known."""
+    """What has come so far. `longest`: how many tokens the model reads, where that is known; `base`: where the paths
+    of files are written from, as their names in `failed`, `met` and `read`.
+    """
 
     longest: int | None = None
+    base: Path = Path()
     pages: int = 0
     chunks: int = 0
     added: int = 0
@@ -141,6 +144,12 @@ class Tally:
     """Sources that were read to their end: what is stored of them and has not come again is gone."""
     ids: set[str] = field(default_factory=set)
     sites: list[Website] = field(default_factory=list)
+    unseen: int = 0
+    """Chunks of these websites whose pages were not met, in a crawl that did not see all."""
+
+    def name(self, outcome: Text | Failed) -> str:
+        """An address; of a file one name, whatever way its path is written."""
+        return outcome.source if outcome.path is None else identity_of(outcome.path, self.base)
 
 
 # ---------------------------------------------------------------- the model
@@ -180,7 +189,7 @@ def _recorded_or_same(
         except ModelError as error:
             raise ModelError(f"the collection {name!r}: {error}") from error
     wanted = _name_of(request.model)
-    if wanted.removeprefix("sentence-transformers/") != config["model_name"]:
+    if config["model_name"] not in (wanted.removeprefix("sentence-transformers/"), models.recorded_name(wanted)):
         raise ModelError(
             f"the collection {name!r} was made with {config['model_name']}, not with {wanted}: leave --model away, or "
             "name another --collection"
@@ -235,13 +244,14 @@ def _facts(
 ) -> dict[str, Scalar]:
     """What is recorded of a collection, so that `export` and the next ingest use the same model and the same sizes."""
     given = {
-        "model_name": model.name if isinstance(request.model, str) else _name_of(request.model),
+        "model_name": models.recorded_name(model.name) if isinstance(request.model, str) else _name_of(request.model),
         "base_url": request.base_url,
         "query_prompt": request.query_prompt,
         "document_prompt": request.document_prompt,
     }
     before = dict(collection.model.config) if collection and collection.model else {}
-    kept = {INGEST_KEYS[name]: str(value or before[name]) for name, value in given.items() if value or name in before}
+    wanted = {name: before.get(name) if value is None else value for name, value in given.items()}
+    kept = {INGEST_KEYS[name]: str(value) for name, value in wanted.items() if value is not None}
     unit = "characters" if cutting.length is len else "tokens"
     sizes: dict[str, Scalar] = {SIZE: cutting.size, OVERLAP: cutting.overlap, UNIT: unit}
     return {VERSION: 1, **kept, "ingest:splitter": SPLITTER, **sizes}
@@ -287,24 +297,24 @@ def _chunks(outcomes: Iterable[Outcome], cutting: Cutting, tally: Tally) -> Iter
     """The chunks of all that can be read; what can't is counted."""
     for outcome in outcomes:
         if isinstance(outcome, Failed):
-            tally.failed[outcome.source] = outcome
+            tally.failed[tally.name(outcome)] = outcome
         elif isinstance(outcome, LeftOut):
             tally.left_out[outcome.why] += 1
-        elif outcome.source not in tally.met:
-            tally.met.add(outcome.source)
+        elif tally.name(outcome) not in tally.met:
+            tally.met.add(tally.name(outcome))
             yield from _chunks_of(outcome, cutting, tally)
 
 
 def _chunks_of(text: Text, cutting: Cutting, tally: Tally) -> Iterator[Chunk]:
-    some = False
+    some, name = False, tally.name(text)
     try:
-        for chunk in cutting.cut(text.source, text.documents):
+        for chunk in cutting.cut(text.source, text.documents, None if text.path is None else name):
             some = True
             yield chunk
     except Unreadable as error:
-        tally.failed[text.source] = Failed(text.source, str(error), error.gone, error.passing)
+        tally.failed[name] = Failed(text.source, str(error), error.gone, error.passing, text.path)
         return
-    tally.read.add(text.source)
+    tally.read.add(name)
     if some:
         tally.pages += 1
     else:
@@ -359,18 +369,22 @@ def _stale(request: IngestRequest, stored: Stored, tally: Tally) -> list[str]:
 
     Where a page failed for now, or the walk was cut short, what was not met may still be there.
     """
-    return [key for key, source in stored.own() if key not in tally.ids and _is_gone(source, request, tally)]
+    return [key for key, name in stored.own() if key not in tally.ids and _is_gone(name, request, tally)]
 
 
-def _is_gone(source: str, request: IngestRequest, tally: Tally) -> bool:
-    if source in tally.failed:
-        return tally.failed[source].gone
-    if source in tally.read:
+def _is_gone(name: str, request: IngestRequest, tally: Tally) -> bool:
+    if name in tally.failed:
+        return tally.failed[name].gone
+    if name in tally.read:
         return True
-    url = canonical(source) if "://" in source else None
-    if url is not None:
-        return any(site.complete and site.scope.holds(url) for site in tally.sites)
-    return any(is_below(source, root) for root in request.files)
+    url = canonical(name) if "://" in name else None
+    if url is None:
+        return is_gone(name, tally.base, request.files)
+    sites = [site for site in tally.sites if site.scope.holds(url)]
+    if any(site.complete for site in sites):
+        return True
+    tally.unseen += bool(sites)
+    return False
 
 
 # ---------------------------------------------------------------- telling
@@ -394,6 +408,18 @@ def _result(request: IngestRequest, tally: Tally, model: models.Model, stale: Se
     cut = tally.left_out[MORE]
     if cut:
         warnings.append(f"{cut:,} pages that were found were not read: --max-pages {request.max_pages} was reached")
+    if tally.left_out[SILENCE]:
+        warnings.append(f"a website stopped answering: {tally.left_out[SILENCE]:,} pages that were found were not read")
+    if tally.left_out[ENDLESS]:
+        warnings.append(
+            f"{tally.left_out[ENDLESS]:,} pages look as if they went on for ever, and were not read: a higher "
+            "--max-pages lets more of them in"
+        )
+    if tally.unseen and request.prune:
+        warnings.append(
+            f"{tally.unseen:,} stored chunks stay, though their pages were not met: some pages of their website were "
+            "not read, and may lead to them"
+        )
     if stale and not request.prune:
         warnings.append(f"{len(stale):,} stored chunks are gone from their sources: --prune removes them")
     return Ingested(

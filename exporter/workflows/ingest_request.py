@@ -64,6 +64,8 @@ class IngestRequest:
             raise UsageError("nothing to read: give --url https://... or --files PATH")
         for url in self.urls:
             start_of(url)
+        if re.match(r"([^/?#]*:)?//[^/?#]*@|[^/?#]*@", self.base_url or ""):
+            raise UsageError("--base-url holds a user name or a password, which would be recorded: leave them away")
         for path in self.files:
             if not path.is_file() and not path.is_dir():
                 raise UsageError(f"--files {path}: there is no such file or folder")

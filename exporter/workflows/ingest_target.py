@@ -42,6 +42,11 @@ class Target:
     """None for a server."""
 
     @property
+    def base(self) -> Path:
+        """Where the paths of files are written from: the Chroma directory; for a server, this user's home."""
+        return self._directory or Path.home()
+
+    @property
     def is_own(self) -> bool:
         """Whether an ingest made the collection, or is about to."""
         return self.collection is None or VERSION in self.collection.metadata

@@ -1,6 +1,7 @@
 """Each kind of file becomes documents with what is known of them; what can't be read is told by name."""
 
 import os
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -8,7 +9,7 @@ import pytest
 from matplotlib.backends.backend_pdf import PdfPages
 
 from exporter.ingestion import Failed, LeftOut, Text, Unreadable
-from exporter.ingestion.files import is_below, read_files
+from exporter.ingestion.files import identity_of, is_gone, read_files, source_of
 
 FRENCH = "L'œuvre coûte 5 €, dit Élodie : « naïveté »."
 
@@ -154,21 +155,98 @@ def test_a_folder(tmp_path):
 def test_a_named_file_of_another_kind(tmp_path):
     """A file that was named and can't be read is a failure, not one of those left out."""
     (tmp_path / "f.png").write_bytes(b"")
-    assert read(tmp_path / "f.png")[1] == [Failed((tmp_path / "f.png").as_posix(), "files .png are not read")]
+    assert read(tmp_path / "f.png")[1] == [
+        Failed((tmp_path / "f.png").as_posix(), "files .png are not read", path=tmp_path / "f.png")
+    ]
 
 
-def test_is_below(tmp_path, monkeypatch):
-    """A source is known as one of a root, whatever way that is written; a neighbour of a like name is not."""
-    from pathlib import Path
-
+def test_one_name_for_a_file(tmp_path, monkeypatch):
+    """A file has one identity, however its path is written and wherever it is seen from; its source is short."""
+    for name in ("docs", "db", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "docs" / "a.md").write_text("x")
+    (tmp_path / "link").symlink_to("docs")
+    written = {"docs/a.md", "./docs/a.md", "db/../docs/a.md", "link/a.md", tmp_path / "docs" / "a.md"}
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "docs").mkdir()
-    assert is_below("docs/a.md", Path("docs/"))
-    assert is_below("docs/a.md", Path("./docs"))
-    assert is_below("docs/a.md", Path("."))
-    assert not is_below("docs2/a.md", Path("docs"))
-    assert not is_below("https://x/docs/a.md", Path("."))
-    assert not is_below("../a.md", Path("."))
+    assert {identity_of(Path(path), Path("db")) for path in written} == {"../docs/a.md"}
+    assert {source_of(Path(path)) for path in written} == {"docs/a.md", "link/a.md"}
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert identity_of(Path("../docs/a.md"), Path("../db")) == "../docs/a.md"
+    assert source_of(Path("../docs/a.md")) == "../docs/a.md"
+
+
+def test_what_is_gone(tmp_path, monkeypatch):
+    """A file is gone when it is below a root and not there any more: no neighbour, and none that can't be looked at."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("docs", "docs2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "here.md").write_text("x")
+    base = Path("db")
+    assert is_gone("../docs/gone.md", base, [Path("docs/")])
+    assert is_gone("../docs/here.md/gone.md", base, [Path("docs")])
+    assert is_gone("../docs/gone.md", base, [Path(".")])
+    assert not is_gone("../docs/here.md", base, [Path("docs")])
+    assert not is_gone("../docs2/gone.md", base, [Path("docs")])
+    assert not is_gone("../../gone.md", base, [Path(".")])
+    assert not is_gone(f"../docs/{'x' * 300}.md", base, [Path("docs")])
+
+
+def test_a_folder_that_cannot_be_opened(tmp_path, monkeypatch):
+    """It fails by name, and what lies beside it is read."""
+    for name in ("open", "shut"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.md").write_text("x")
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    texts, others = read(tmp_path)
+    assert list(texts) == [(tmp_path / "open" / "a.md").as_posix()]
+    shut = tmp_path / "shut"
+    assert others == [Failed(shut.as_posix(), "the folder can't be read: Permission denied", path=shut)]
+
+
+def test_bad_rows(tmp_path):
+    """One bad row of JSONL costs no other: all that can be read come, then the bad ones are told."""
+    path = tmp_path / "a.jsonl"
+    deep = '{"text": ' + "[" * 200_000 + "]" * 200_000 + "}"
+    path.write_text("\n".join(['{"text": "one"}', deep, '{"text"', "[1]", '{"text": "two"}', '{"body": 1}']))
+    (outcome,) = read_files([path])
+    documents, found = iter(outcome.documents), []
+    with pytest.raises(Unreadable, match=r"^row 1 is nested too deeply \(and 3 more rows that can't be read\)$"):
+        while True:
+            found.append(next(documents).page_content)
+    assert found == ["one", "two"]
+
+
+def test_a_reader_that_breaks(tmp_path, monkeypatch):
+    """Whatever a reader raises, it is the file that failed."""
+    from exporter.ingestion import files
+
+    (tmp_path / "a.html").write_text("<p>x")
+    monkeypatch.setattr(files, "decode", lambda data: [][1])
+    with pytest.raises(Unreadable, match="IndexError: list index"):
+        one(tmp_path / "a.html")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("id;text\n1;one, two\n", "one, two"),
+        ("id\ttext\n1\tone; two\n", "one; two"),
+        ("text\none; two\n", "one; two"),
+        ('"text";"a,b"\n"one";2\n', "one"),
+    ],
+)
+def test_what_stands_between_cells(tmp_path, content, text):
+    """A CSV with semicolons, as spreadsheets write it, or with tabs is read as it is meant."""
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    assert one(path)[0][0] == text
 
 
 def test_what_is_no_file_and_no_name(tmp_path):

@@ -1,6 +1,8 @@
 """Chunks: pieces of their documents, at the place they say, with ids that stay."""
 
-from hypothesis import given
+import chromadb
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_text_splitters import RecursiveCharacterTextSplitter
@@ -67,3 +69,28 @@ def test_what_chroma_cannot_store():
     assert chunk.text == "one ? two"
     kept = {name: value for name, value in chunk.metadata.items() if name in odd or name == "k?"}
     assert kept == {"big": str(2**63), "small": -(2**63), "half": "a?", "flag": True, "k?": 1}
+
+
+@pytest.fixture(scope="module")
+def collection():
+    """One of Chroma's own, to be written to."""
+    client = chromadb.EphemeralClient()
+    return client.get_or_create_collection("keys", embedding_function=None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    names=st.lists(st.text(max_size=3) | st.text(alphabet="#$_:. a\0", max_size=3) | st.just("chroma:x"), max_size=4)
+)
+def test_chroma_takes_every_key(collection, names):
+    """Whatever a table calls its columns, Chroma stores their chunks."""
+    (chunk,) = Cutting(20, 0).cut("s", [Document("one", metadata=dict.fromkeys(names, "v"))])
+    collection.upsert(ids=["1"], embeddings=[[0.0, 1.0]], documents=[chunk.text], metadatas=[dict(chunk.metadata)])
+    assert collection.get(ids=["1"])["metadatas"] == [chunk.metadata]
+    collection.delete(ids=["1"])
+
+
+def test_columns_with_chromas_names():
+    """A column `#` or `$x` is kept under a name that Chroma does not keep for itself."""
+    (chunk,) = Cutting(20, 0).cut("s", [Document("one", metadata={"#": 1, "$x": 2, "": 3})])
+    assert {name: value for name, value in chunk.metadata.items() if value in (1, 2, 3)} == {"_#": 1, "_$x": 2}

@@ -92,3 +92,16 @@ def test_a_damaged_journal(tmp_path):
     journal = Journal(tmp_path, {})
     journal.keep("http://x/", {"n": 1})
     assert journal.get("http://x/") == {"n": 1}
+
+
+def test_a_full_disk(tmp_path):
+    """A page that can't be kept because the disk is full is an error of the output, and so is a journal."""
+    journal = Journal(tmp_path, {})
+    journal._stream.close()
+    with pytest.raises(OutputError, match=r"pages.jsonl can't be written: No space left"):
+        journal._stream = open("/dev/full", "r+b")  # noqa: SIM115
+        journal.keep("http://x/", {"text": "x"})
+    journal.close(finished=True)
+    (tmp_path / "pages.jsonl").mkdir()
+    with pytest.raises(OutputError, match=r"pages.jsonl can't be written"):
+        Journal(tmp_path, {})

@@ -126,7 +126,8 @@ def test_only_what_is_new_is_embedded(ingest, docs, model):
 def test_what_is_gone(ingest, docs):
     """Without --prune what is gone stays and is counted; with it, it goes, and nothing else does."""
     ingest()
-    exporter.ingest("db", files=docs / "b.txt", model=LittleModel())  # the same text under another name
+    (docs.parent / "b.txt").write_text((docs / "b.txt").read_text())
+    exporter.ingest("db", files="b.txt", model=LittleModel())  # the same text under another name
     (docs / "a.md").unlink()
     (docs / "c.txt").write_text("short")
     kept = ingest()
@@ -138,8 +139,70 @@ def test_what_is_gone(ingest, docs):
     assert {metadata["source"] for _, metadata in rows().values()} == {
         "docs/b.txt",
         "docs/c.txt",
-        (docs / "b.txt").as_posix(),
+        "b.txt",
     }
+
+
+def test_files_from_two_places(ingest, docs, model, tmp_path, monkeypatch):
+    """Two folders called docs are two: --prune from the one leaves the other's chunks alone."""
+    ingest()
+    before = {key for key, (_, metadata) in rows().items()}
+    (tmp_path / "other" / "docs").mkdir(parents=True)
+    (tmp_path / "other" / "docs" / "x.txt").write_text("something else")
+    monkeypatch.chdir(tmp_path / "other")
+    done = ingest("../db", prune=True)
+    assert (done.added, done.removed) == (1, 0)
+    assert before < set(rows("../db"))
+    assert ingest("../db", files=".", prune=True).removed == 0
+
+
+def test_a_file_by_another_path(ingest, docs, tmp_path, monkeypatch):
+    """A file is stored once, by whatever path it is named, and its source is the short one."""
+    first = ingest()
+    for files in (docs, "./docs", "."):
+        assert ingest(files=files).added == 0
+    assert {metadata["source"] for _, metadata in rows().values()} == {"docs/a.md", "docs/b.txt", "docs/c.txt"}
+    assert not [value for _, metadata in rows().values() for value in metadata.values() if str(tmp_path) in str(value)]
+    monkeypatch.chdir(docs)
+    assert ingest("../db", files=".").unchanged == first.chunks
+
+
+def test_a_file_that_was_not_read_is_not_gone(ingest, docs):
+    """A file that is there and was left out, by whatever rule, keeps its chunks."""
+    ingest()
+    assert ingest(exclude=("a.md",), prune=True).removed == 0
+
+
+def test_bad_rows_cost_no_others(ingest, docs):
+    """A table with bad rows is a failure by name; its good rows are stored all the same, and none is pruned."""
+    (docs / "t.jsonl").write_text('{"text": "first row"}\n{"text"\n{"text": "last row"}\n')
+    done = ingest(prune=True)
+    assert [one.source for one in done.failed] == ["docs/t.jsonl"]
+    assert {"first row", "last row"} < {text for text, _ in rows().values()}
+
+
+def test_a_blank_prompt_is_recorded(ingest):
+    """A prompt that was given as nothing is nothing at the next time, too: not the model's own."""
+    ingest(document_prompt="", query_prompt="ask: ")
+    (collection,) = exporter.collections("db")
+    recorded = {name: value for name, value in collection.metadata.items() if "prompt" in name}
+    assert recorded == {"ingest:document_prompt": "", "ingest:query_prompt": "ask: "}
+
+
+def test_an_empty_foreign_collection(docs, model, tmp_path):
+    """One that somebody made and nobody filled is described as what it becomes, so that its model is known."""
+    import chromadb
+
+    client = chromadb.PersistentClient(str(tmp_path / "own"))
+    client.create_collection("theirs", embedding_function=None)
+    client.close()
+    asked = {"files": "docs", "collection": "theirs", "model": model}
+    with pytest.raises(CollectionError, match="--into-existing"):
+        exporter.ingest("own", **asked)
+    exporter.ingest("own", into_existing=True, **asked)
+    (collection,) = exporter.collections("own")
+    assert collection.metadata["ingest:model"] == "tests.ingestion.little_model:LittleModel"
+    assert exporter.ingest("own", **asked).added == 0
 
 
 def test_a_file_that_fails_keeps_its_chunks(ingest, docs):
@@ -326,6 +389,8 @@ def test_the_database_is_whole(ingest):
         ({"files": "nowhere"}, "no such file"),
         ({"url": "ftp://x/"}, "no http"),
         ({"url": "https://user:secret@x/"}, "no http"),
+        ({"base_url": "http://user:secret@x/v1"}, "^--base-url holds a user name or a password"),
+        ({"base_url": "user:secret@x/v1"}, "^--base-url holds a user name or a password"),
         ({"chunk_size": 0}, "--chunk-size 0"),
         ({"chunk_size": 10, "chunk_overlap": 10}, "smaller --chunk-overlap"),
         ({"chunk_unit": "tokens"}, "can't be counted"),

@@ -71,6 +71,18 @@ def test_prompts_are_recorded_and_used_again(docs, bare):
         exporter.ingest("db", files="docs", document_prompt="search_document: ")
 
 
+def test_a_model_in_a_folder(docs, bare, monkeypatch):
+    """A model's folder is recorded by its whole path: so it is found from elsewhere, and by another way to it."""
+    bare.save("mini")
+    first = exporter.ingest("db", files="docs", model="./mini")
+    (collection,) = exporter.collections("db")
+    assert collection.metadata["ingest:model"] == str((docs.parent / "mini").resolve())
+    monkeypatch.chdir(docs)
+    for model in ("../mini", "auto"):
+        assert exporter.ingest("../db", files=".", model=model).unchanged == first.chunks
+    assert exporter.export("../db", question="the dog barks", projection="none", model="../mini").warnings == []
+
+
 def test_sizes_in_tokens(docs, bare):
     """With --chunk-unit tokens no chunk has more of the model's tokens than asked for, and none is cut off."""
     done = exporter.ingest("db", files="docs", chunk_unit="tokens", chunk_size=50)

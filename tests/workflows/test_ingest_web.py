@@ -6,7 +6,7 @@ import exporter
 from exporter.errors import NetworkError
 from exporter.workflows.ingest import WINDOW
 from tests.ingestion.little_model import LittleModel
-from tests.ingestion.site import Site, page, serve, words
+from tests.ingestion.site import Site, cut_short, page, redirect, serve, words
 from tests.workflows.test_ingest import rows
 
 WEB = {"allow_private": True, "rate": 0, "timeout": 5, "chunk_size": 150, "chunk_overlap": 0}
@@ -59,6 +59,36 @@ def test_what_may_pass_keeps_its_chunks(site):
     done = exporter.ingest("db", url=site.base, model=LittleModel(), prune=True, **WEB)
     assert (done.removed, [one.why for one in done.failed]) == (0, ["status 500"])
     assert rows() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "options"),
+    [
+        ({}, {"max_depth": 1}),
+        ({"/": redirect("https://www.example.com/")}, {"files": "a.txt"}),
+        ({"/": (404, {}, "")}, {"files": "a.txt"}),
+        ({"/robots.txt": "User-agent: *\nDisallow: /p"}, {}),
+    ],
+)
+def test_what_was_not_read_is_not_pruned(site, tmp_path, changed, options):
+    """A page that was not asked for, for whatever reason, keeps its chunks, and that is told."""
+    (tmp_path / "a.txt").write_text("a file of its own")
+    exporter.ingest("db", url=site.base, model=LittleModel(), **WEB)
+    before = sources() - {""}
+    site.routes |= changed
+    done = exporter.ingest("db", url=site.base, model=LittleModel(), prune=True, **WEB, **options)
+    assert before <= sources()
+    assert "stored chunks stay, though their pages were not met" in "".join(done.warnings)
+
+
+def test_what_was_left_out_is_told(site):
+    """A site that falls silent, and pages that look endless, are warnings."""
+    site.routes["/"] = page("Home", words(0), *(f"/x?{n}" for n in range(101)), *(f"/s{n}" for n in range(12)))
+    site.routes |= {f"/x?{n}": page(f"{n}", words(n + 1)) for n in range(101)}
+    site.routes["^/s"] = cut_short
+    done = exporter.ingest("db", url=site.base, model=LittleModel(), **{**WEB, "max_pages": 150})
+    assert any(warning.startswith("1 pages look as if they went on for ever") for warning in done.warnings)
+    assert any(warning.startswith("a website stopped answering: 2 pages") for warning in done.warnings)
 
 
 def test_other_sites_and_files_are_not_pruned(site, tmp_path):

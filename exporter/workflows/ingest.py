@@ -413,7 +413,7 @@ def _result(request: IngestRequest, tally: Tally, model: models.Model, stale: Se
     if tally.left_out[ENDLESS]:
         warnings.append(
             f"{tally.left_out[ENDLESS]:,} pages look as if they went on for ever, and were not read: a higher "
-            "--max-pages lets more of them in"
+            "--max-pages may let more of them in"
         )
     if tally.unseen and request.prune:
         warnings.append(

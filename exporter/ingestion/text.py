@@ -9,7 +9,6 @@ import warnings
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -146,7 +145,7 @@ def _page(html: str, url: str) -> Page:
     soup = BeautifulSoup(html, "lxml")
     title = " ".join(soup.title.get_text().split()) if soup.title else None
     language = (soup.html.get("lang") or soup.html.get("xml:lang")) if soup.html else None
-    links = tuple(islice(dict.fromkeys(_links(soup, url)), MOST_LINKS))
+    links = _links(soup, url)
     return Page(
         _main_text(soup, is_long=len(html) > _LONGEST_PARSED),
         title or None,
@@ -172,11 +171,16 @@ def _main_text(soup: BeautifulSoup, *, is_long: bool) -> str:
     return re.sub(r"\n\s*\n+", "\n\n", body.get_text("\n", strip=True))
 
 
-def _links(soup: BeautifulSoup, url: str) -> list[str]:
+def _links(soup: BeautifulSoup, url: str) -> tuple[str, ...]:
+    """Each once, in their order, as far as they are looked at."""
     base = soup.find("base", href=True)
     start = _joined(url, str(base["href"])) if base else url
-    found = (_joined(start or url, str(anchor["href"])) for anchor in soup.find_all(["a", "area"], href=True))
-    return [link for link in found if link]
+    found: dict[str, None] = {}
+    for anchor in soup.find_all(["a", "area"], href=True):
+        found[_joined(start or url, str(anchor["href"]))] = None
+        if len(found) > MOST_LINKS:
+            break
+    return tuple(link for link in found if link)[:MOST_LINKS]
 
 
 def _joined(base: str, link: str) -> str:

@@ -381,7 +381,7 @@ def _is_gone(name: str, request: IngestRequest, tally: Tally) -> bool:
     if url is None:
         return is_gone(name, tally.base, request.files)
     sites = [site for site in tally.sites if site.scope.holds(url)]
-    if any(site.complete for site in sites):
+    if sites and all(site.complete for site in sites):
         return True
     tally.unseen += bool(sites)
     return False

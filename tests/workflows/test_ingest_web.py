@@ -81,6 +81,22 @@ def test_what_was_not_read_is_not_pruned(site, tmp_path, changed, options):
     assert "stored chunks stay, though their pages were not met" in "".join(done.warnings)
 
 
+def test_two_starts_of_which_one_fails(site):
+    """A page that two starts hold is gone only when both were read to their end: either may lead to it."""
+    site.routes |= {
+        "/in/": page("In", words(77), "/in/a"),
+        "/in/a": page("A", words(78)),
+        "/in/b": page("B", words(79)),
+    }
+    site.routes["/"] = page("Home", words(0), "/in/", "/in/b")
+    asked = {"url": [f"{site.base}/in/", f"{site.base}/"], "model": LittleModel(), **WEB}
+    exporter.ingest("db", **asked)
+    before = rows()
+    site.routes["/"] = (500, {}, "")
+    assert exporter.ingest("db", prune=True, **asked).removed == 0
+    assert rows() == before
+
+
 def test_what_was_left_out_is_told(site):
     """A site that falls silent, and pages that look endless, are warnings."""
     site.routes["/"] = page("Home", words(0), *(f"/x?{n}" for n in range(101)), *(f"/s{n}" for n in range(12)))

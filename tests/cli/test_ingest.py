@@ -197,7 +197,7 @@ def test_a_site_with_all_its_traps(cli, tmp_path):
         "no page by its name": len(LEFT),
         "robots.txt": 2,
         "without text": 2,
-        "same text as another page": 6,
+        "same text as another page": 56,
         "redirects to a page that is read anyway": 1,
         "beyond --max-depth": 1,
         "looks endless": 1,

@@ -15,6 +15,7 @@ RUSSIAN = "Съешь же ещё этих мягких французских �
 JAPANESE = "いろはにほへと ちりぬるを わかよたれそ つねならむ。" * 5
 
 
+@settings(deadline=None)
 @given(
     st.text().filter(lambda text: "\0" not in text),
     st.sampled_from([None, "latin-1", "utf-8", "shift_jis", "nonsense"]),

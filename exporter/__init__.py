@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from exporter.workflows.export import export
     from exporter.workflows.run import Run, open_run
     from exporter.workflows.serve import serve
+    from exporter.workflows.share import share
 
-__all__ = ["Assessment", "Run", "collections", "evaluate", "export", "open_run", "serve"]
+__all__ = ["Assessment", "Run", "collections", "evaluate", "export", "open_run", "serve", "share"]
 
 _HOMES = {
     "Assessment": "assess",
@@ -27,6 +28,7 @@ _HOMES = {
     "evaluate": "evaluate",
     "export": "export",
     "serve": "serve",
+    "share": "share",
 }
 
 

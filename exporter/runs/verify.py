@@ -45,7 +45,7 @@ def structural_faults(run: Path) -> list[str]:
     """What would break the page or the server, whatever the hashes say: for a run about to be published."""
     found = list(_unlisted(run))
     try:
-        config = _config(run)
+        config = projector.read_config(run)
     except Exception as error:  # text_format raises what it likes on a text that is no config
         return [*found, f"{projector.CONFIG} can't be read ({error}): every run of the log directory would fail"]
     if not config.embeddings:
@@ -95,13 +95,6 @@ def _unlisted(run: Path) -> Iterator[str]:
         yield "its events file holds no event, so TensorBoard may not list the run"
     if not re.fullmatch(r"[A-Za-z0-9._ -]+", run.resolve().name):
         yield f"the name {run.resolve().name!r} breaks the page's addresses: letters, digits, '.', '_', '-' and spaces"
-
-
-def _config(run: Path) -> Any:
-    from google.protobuf import text_format
-    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
-
-    return text_format.Parse((run / projector.CONFIG).read_text(encoding="utf-8"), ProjectorConfig())
 
 
 def _is_inside(run: Path, path: Path) -> bool:
@@ -290,7 +283,7 @@ def load_in_tensorboard(run: Path) -> None:
     provider = SimpleNamespace(list_runs=lambda *_, **__: [SimpleNamespace(run_name=run.name)])
     plugin = ProjectorPlugin(TBContext(logdir=str(run.parent), data_provider=provider))
     apps = plugin.get_plugin_apps()
-    for embedding in _config(run).embeddings:
+    for embedding in projector.read_config(run).embeddings:
         for route in ("/tensor", "/metadata"):
             asked = {"run": run.name, "name": embedding.tensor_name, "num_rows": "2"}  # all are read, two are sent
             answer = Client(apps[route]).get("/", query_string=asked)

@@ -74,8 +74,10 @@ def _changed_files(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
     except OSError as error:
         yield f"{error.filename} can't be read: {error.strerror}"
         return
+    there = {record["sha256"] for record in found.values()}  # a zip that was unpacked by hand has each content once
     for name in sorted(recorded.keys() - found.keys()):
-        yield f"{name} is missing"
+        if recorded[name]["sha256"] not in there:
+            yield f"{name} is missing"
     for name in sorted(found.keys() - recorded.keys()):
         if not Path(name).name.startswith("."):
             yield f"{name} is no part of the run: the manifest does not list it"

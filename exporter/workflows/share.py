@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from exporter.errors import UsageError
 from exporter.records import Notice, no_notice
 from exporter.runs.publish import output_error
 from exporter.serving.page import script, told_of
+from exporter.sharing.archive import pack
 from exporter.sharing.page import page
 from exporter.workflows.run import Run, open_run
 
-FORMATS = ("html",)
+FORMATS = ("html", "zip")
 
 
 def share(run: str | Path, output: str | Path, *, map_only: bool = False, notice: Notice = no_notice) -> Path:
-    """Write a run into one file, and return its path: `.html` opens from disk in a browser, with nothing else.
+    """Write a run into one file, and return its path.
 
-    `map_only`: a page without the vectors. `notice` is told what the file will hold, then its size. Raises UsageError
-    for another kind of file, OutputError when the folder is no run, is not whole, or the file can't be written.
+    `.html` opens from disk in a browser, with nothing else; `.zip` holds the run for `tensorboard run.zip`, or to be
+    unpacked into a log directory. `map_only`: a page without the vectors. `notice` is told what the file will hold,
+    then its size. Raises UsageError for another kind of file, OutputError when the folder is no run, is not whole, or
+    the file can't be written.
     """
     output = Path(output)
     kind = output.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise UsageError(f"{output} is no file to share: end its name in .{', .'.join(FORMATS)}")
     found = open_run(run)
+    if map_only and kind != "html":
+        raise UsageError("--map-only is for a page: end the name in .html")
     notice(f"{output} will hold {what_leaves(found, vectors=not map_only)}")
-    pieces = page(found.path, found.facts, told_of(found.path), script().decode(), map_only=map_only)
-    _write(output, pieces)
+    with _whole_or_absent(output) as file:
+        if kind == "zip":
+            pack(found.path, found.facts, file)
+        else:
+            file.writelines(page(found.path, found.facts, told_of(found.path), script().decode(), map_only=map_only))
     notice(f"{output}: {found.facts['points']:,} points, {output.stat().st_size / 1e6:,.1f} MB")
     return output
 
@@ -50,13 +60,14 @@ def what_leaves(run: Run, *, vectors: bool = True) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _write(output: Path, pieces: Iterable[bytes]) -> None:
-    """All of it or nothing: what was there stays until the new file is whole. Raises OutputError."""
+@contextmanager
+def _whole_or_absent(output: Path) -> Iterator[IO[bytes]]:
+    """A file to write; what was there stays until it is whole. Raises OutputError."""
     draft = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
     try:
         try:
             with draft.open("wb") as file:
-                file.writelines(pieces)
+                yield file
             draft.replace(output)
         finally:
             draft.unlink(missing_ok=True)

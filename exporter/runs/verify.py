@@ -17,7 +17,9 @@ import orjson
 
 from exporter.records import Float32
 from exporter.runs import manifest, notf, projector
+from exporter.runs.folder import ASSETS, METADATA
 from exporter.runs.metadata import LINES, read_as_the_page_does
+from exporter.runs.redaction import ANONYMOUS, redaction_faults
 from exporter.runs.tensors import run_module
 
 ROWS_SHOWN = 100_000
@@ -38,7 +40,7 @@ REQUIRED_FIELDS = (
 def faults(run: Path) -> list[str]:
     """Everything wrong with a run; empty when it is whole. Raises OutputError when the folder is no run at all."""
     facts = manifest.read(run)
-    return [*_changed_files(run, facts), *structural_faults(run)]
+    return [*_changed_files(run, facts), *_still_told(run, facts), *structural_faults(run)]
 
 
 def structural_faults(run: Path) -> list[str]:
@@ -86,6 +88,25 @@ def _changed_files(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} has {found[name]['size']:,} bytes, the manifest says {recorded[name]['size']:,}"
         elif found[name]["sha256"] != recorded[name]["sha256"]:
             yield f"{name} was changed: its sha256 is not the manifest's"
+
+
+def _still_told(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
+    """What a redacted run holds all the same, in any of its tables."""
+    if "redacted" not in facts:
+        return
+    for path in [run / METADATA, *sorted(run.glob(f"{ASSETS}/metadata-*.tsv"))]:
+        try:
+            with path.open(encoding="utf-8") as file:
+                names, lines = read_as_the_page_does(file)
+                for fault in redaction_faults(facts["redacted"], names, list(lines)):
+                    yield f"{path.relative_to(run).as_posix()}: {fault}"
+        except (OSError, ValueError, KeyError, IndexError):
+            continue  # what is missing or no table is told elsewhere
+    hits = [hit for question in facts["questions"] for key in ("hits", "returned") for hit in question.get(key, ())]
+    if facts["redacted"].get("text") and any(hit["text"] for hit in hits):
+        yield f"{manifest.MANIFEST} holds texts, which were taken out"
+    if facts["redacted"].get("ids") and not all(ANONYMOUS.fullmatch(hit["id"]) for hit in hits):
+        yield f"{manifest.MANIFEST} holds ids, which were taken out"
 
 
 def _unlisted(run: Path) -> Iterator[str]:

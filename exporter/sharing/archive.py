@@ -40,7 +40,7 @@ def pack(run: Path, facts: Mapping[str, Any], file: IO[bytes]) -> None:
             content = facts["files"][name]["sha256"]
             if content not in seen:  # those in assets/ come first: the config names them
                 seen.add(content)
-                _add(archive, run, name)
+                _add(archive, run, manifest.located(run, facts, name).relative_to(run).as_posix())
         for name in (manifest.MANIFEST, *events):
             _add(archive, run, name)
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from exporter.errors import OutputError, UsageError
 from exporter.layouts.trust import told
+from exporter.runs import manifest
 from exporter.runs.folder import METADATA, VECTORS
 from exporter.runs.metadata import read_as_the_page_does, text_cell
 from exporter.runs.projector import read_config
@@ -154,7 +155,7 @@ def _carried(run: Path, facts: Mapping[str, Any], map_only: bool) -> tuple[list[
 
 
 def _told(run: Path, facts: Mapping[str, Any], map_only: bool) -> Iterator[str]:
-    questions, row_of = facts["questions"], _rows_by_id(run)
+    questions, row_of = facts["questions"], _rows_by_id(manifest.located(run, facts, METADATA))
     length = facts.get("asked_with", {}).get("text_length", _WHOLE_TEXT)
     focus = facts.get("focus", 0)
     for place, question in enumerate(questions[:TABLES]):
@@ -216,9 +217,9 @@ def _trust(facts: Mapping[str, Any], map_only: bool) -> str:
     return "".join(f"<p>{_text(line)}</p>" for line in lines)
 
 
-def _rows_by_id(run: Path) -> dict[str, int]:
+def _rows_by_id(metadata: Path) -> dict[str, int]:
     """The row of each id, as metadata.tsv spells it; the first of equals."""
-    with (run / METADATA).open(encoding="utf-8") as file:
+    with metadata.open(encoding="utf-8") as file:
         names, lines = read_as_the_page_does(file)
         column = names.index("id")
         found: dict[str, int] = {}

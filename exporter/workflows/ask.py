@@ -34,7 +34,7 @@ from exporter.records import (
 from exporter.retrieval.answers import FUZZY
 from exporter.retrieval.distance import rough_distances
 from exporter.retrieval.scan import question_distance, scan
-from exporter.runs import folder, publish
+from exporter.runs import folder, manifest, publish
 from exporter.runs.metadata import (
     FIXED_COLUMNS,
     LINES,
@@ -223,6 +223,8 @@ def _request(base: Base, question: str, answer: str, logdir: Path, name: str) ->
     facts = base.run.facts
     with_what = facts.get("asked_with", {})
     columns = with_what.get("columns")
+    redacted = facts.get("redacted", {})
+    gone = set(redacted.get("columns", ())) & set(facts["columns"]) - {"source_group"}  # goes with the source
     return ExportRequest(
         source=None,
         questions=(question,),
@@ -242,6 +244,8 @@ def _request(base: Base, question: str, answer: str, logdir: Path, name: str) ->
         lines=with_what.get("lines", True),
         columns=None if columns is None else tuple(columns),
         text_length=base.text_length,
+        text=not redacted.get("text", False),
+        redact=tuple(sorted(gone)),
         logdir=logdir,
         run=name,
         tsv=False,
@@ -377,7 +381,7 @@ def _values(cells: Sequence[str]) -> list[MetadataValue | None]:
 
 def _table(run: Run) -> tuple[list[str], list[list[str]]]:
     try:
-        with (run.path / folder.METADATA).open(encoding="utf-8") as file:
+        with manifest.located(run.path, run.facts, folder.METADATA).open(encoding="utf-8") as file:
             names, rows = read_as_the_page_does(file)
             return names, list(rows)
     except (OSError, ValueError) as error:

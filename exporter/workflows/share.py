@@ -3,43 +3,70 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 from exporter.errors import UsageError
 from exporter.records import Notice, no_notice
+from exporter.runs.metadata import FIXED_COLUMNS, LINES
 from exporter.runs.publish import output_error
+from exporter.runs.redaction import Redaction
+from exporter.scratch import scratch
 from exporter.serving.page import script, told_of
 from exporter.sharing.archive import pack
 from exporter.sharing.page import page
+from exporter.workflows.redact import redacted_copy
 from exporter.workflows.run import Run, open_run
 
 FORMATS = ("html", "zip")
+_REDACTED = "chroma-projector-redacted-"
 
 
-def share(run: str | Path, output: str | Path, *, map_only: bool = False, notice: Notice = no_notice) -> Path:
+def share(
+    run: str | Path,
+    output: str | Path,
+    *,
+    map_only: bool = False,
+    text: bool = True,
+    columns: Sequence[str] | None = None,
+    redact: Sequence[str] = (),
+    anonymize_ids: bool = False,
+    notice: Notice = no_notice,
+) -> Path:
     """Write a run into one file, and return its path.
 
     `.html` opens from disk in a browser, with nothing else; `.zip` holds the run for `tensorboard run.zip`, or to be
-    unpacked into a log directory. `map_only`: a page without the vectors. `notice` is told what the file will hold,
-    then its size. Raises UsageError for another kind of file, OutputError when the folder is no run, is not whole, or
-    the file can't be written.
+    unpacked into a log directory. `map_only`: a page without the vectors. What is not to leave: the chunks' texts
+    (`text` false), all of the collection's own keys but `columns`, the columns to `redact`, the true ids. `notice` is
+    told what the file will hold, then its size.
+
+    Raises UsageError for another kind of file or an unknown column, OutputError when the folder is no run, is not
+    whole, or the file can't be written.
     """
     output = Path(output)
     kind = output.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise UsageError(f"{output} is no file to share: end its name in .{', .'.join(FORMATS)}")
-    found = open_run(run)
     if map_only and kind != "html":
         raise UsageError("--map-only is for a page: end the name in .html")
-    notice(f"{output} will hold {what_leaves(found, vectors=not map_only)}")
-    with _whole_or_absent(output) as file:
-        if kind == "zip":
-            pack(found.path, found.facts, file)
-        else:
-            file.writelines(page(found.path, found.facts, told_of(found.path), script().decode(), map_only=map_only))
+    kept = None if columns is None else tuple(columns)
+    redaction = Redaction(text=not text, ids=anonymize_ids, columns=kept, cells=tuple(redact))
+    found = open_run(run)
+    with ExitStack() as stack:
+        if redaction:
+            folder = stack.enter_context(scratch(Path(tempfile.gettempdir()), _REDACTED))
+            folder.chmod(0o700)  # where temporary files are, others may look
+            found = redacted_copy(found, redaction, folder)
+        notice(f"{output} will hold {what_leaves(found, vectors=not map_only)}")
+        with _whole_or_absent(output) as file:
+            if kind == "zip":
+                pack(found.path, found.facts, file)
+            else:
+                box = told_of(found.path)
+                file.writelines(page(found.path, found.facts, box, script().decode(), map_only=map_only))
     notice(f"{output}: {found.facts['points']:,} points, {output.stat().st_size / 1e6:,.1f} MB")
     return output
 
@@ -48,14 +75,17 @@ def what_leaves(run: Run, *, vectors: bool = True) -> str:
     """In one line, what somebody who gets this run can read."""
     facts = run.facts
     length = facts.get("asked_with", {}).get("text_length")
-    own = [name for name in facts["columns"][facts["columns"].index("text") + 1 :] if not name.startswith("__")]
+    gone = facts.get("redacted", {})
+    hidden = set(gone.get("columns", ()))
+    own = [name for name in facts["columns"] if name not in FIXED_COLUMNS and name != LINES and name not in hidden]
+    cut = f" (the first {length} characters of each)" if length else ""
     parts = [
-        f"{len(run.questions):,} questions with their answers",
-        f"the texts of {facts['points'] - len(run.questions):,} chunks"
-        + (f" (first {length} characters)" if length else ""),
-        "their ids, sources and pages",
+        f"{len(run.questions):,} questions" + ("" if gone.get("text") else " with their answers"),
+        "" if gone.get("text") else f"the texts of {facts['points'] - len(run.questions):,} chunks{cut}",
+        "" if gone.get("ids") else "their ids",
+        *(f"their {name}s" for name in ("source", "page") if name not in hidden),
         f"the columns {', '.join(own)}" if own else "",
-        "their vectors" if vectors else "",
+        "their vectors (from which much of a text can be guessed)" if vectors else "",
     ]
     return ", ".join(filter(None, parts))
 

@@ -323,7 +323,7 @@ os._exit(9)
     other.close()
     assert (project / "logs" / mine).exists()
     living.close()
-    assert sorted(path.name for path in (project / "logs").iterdir()) == ["base", "kept", "some"]
+    assert sorted(path.name for path in (project / "logs").iterdir()) == [".gitignore", "base", "kept", "some"]
 
 
 def test_a_log_directory_that_can_t_be_written(project, monkeypatch):

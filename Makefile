@@ -14,13 +14,14 @@ override RUN := $(value RUN)
 export CHROMA COLLECTION QUESTION ANSWER LOGDIR RUN
 
 .DEFAULT_GOAL := help
-.PHONY: export tensorboard test check benchmark docs clean help
+.PHONY: export tensorboard demo-site test check benchmark docs clean help
 
 help: ## this list
 	@echo 'make export        the demo: a collection of the Python reference, two questions'
 	@echo 'make export CHROMA=chroma_db QUESTION="..." [COLLECTION=... ANSWER="..." LOGDIR=logs RUN=...]'
 	@echo '                   your own collection (QUESTION without CHROMA asks the demo collection)'
 	@echo 'make tensorboard   look at the runs in LOGDIR; ^C ends it'
+	@echo 'make demo-site     a real website: python3-doc of Debian, crawled, asked a question'
 	@echo 'make test          all tests     make check   formatting, types, import rules, docs'
 	@echo 'make benchmark     how long an export takes, beside other ways: half an hour'
 	@echo 'make docs          write help texts into docs/ again'
@@ -36,6 +37,9 @@ export: $(VENV)/ready ## a collection and a question -> a run
 
 tensorboard: $(VENV)/ready ## serve the runs
 	@exec $(BIN)/chroma-projector tensorboard $${LOGDIR:+"$$LOGDIR"}
+
+demo-site: $(VENV)/ready ## a real website -> a collection -> a run
+	@exec $(BIN)/python -m scripts.demo_site $${LOGDIR:+"$$LOGDIR"}
 
 test: $(VENV)/ready ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

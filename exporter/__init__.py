@@ -10,23 +10,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from exporter.workflows.assess import Assessment
+    from exporter.workflows.assessment import Assessment
     from exporter.workflows.collections import collections
     from exporter.workflows.evaluate import evaluate
     from exporter.workflows.export import export
+    from exporter.workflows.ingest import ingest
     from exporter.workflows.run import Run, open_run
     from exporter.workflows.serve import serve
     from exporter.workflows.share import share
 
-__all__ = ["Assessment", "Run", "collections", "evaluate", "export", "open_run", "serve", "share"]
+__all__ = ["Assessment", "Run", "collections", "evaluate", "export", "ingest", "open_run", "serve", "share"]
 
 _HOMES = {
-    "Assessment": "assess",
+    "Assessment": "assessment",
     "Run": "run",
     "open_run": "run",
     "collections": "collections",
     "evaluate": "evaluate",
     "export": "export",
+    "ingest": "ingest",
     "serve": "serve",
     "share": "share",
 }

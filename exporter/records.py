@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -59,6 +60,20 @@ class RecordedModel:
 
     name: str
     config: Mapping[str, object] = field(default_factory=dict)
+
+
+INGESTED = "ingest"
+"""The name of a `RecordedModel` that an ingest of ours recorded, in the collection's metadata."""
+
+INGEST_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "model_name": "ingest:model",
+        "base_url": "ingest:base_url",
+        "query_prompt": "ingest:query_prompt",
+        "document_prompt": "ingest:document_prompt",
+    }
+)
+"""What of a model an ingest records, and the key of the collection's metadata under which it does."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import click
 import pytest
 
 from exporter.cli.app import run
+from exporter.evaluation.question_sets import NAMES, Target, read_qrels, read_questions
 
 DOCS = Path(__file__).parents[1] / "docs"
 SAME_TEXT = sys.version_info[:2] == (3, 11)  # the demo's text is that Python's own, and so are the figures shown
@@ -78,4 +80,39 @@ def test_the_job():
 
     (line,) = re.findall(r"run: (chroma-projector .*?) >>", (DOCS / "ci.md").read_text())
     _, name, *arguments = shlex.split(line)
-    app.get_command(None, name).make_context(name, arguments)
+    parent = click.Context(app, **app.context_settings)  # whose help options the command then keeps
+    app.get_command(parent, name).make_context(name, arguments, parent=parent)
+
+
+def example(kind):
+    """The one example of this kind among those of docs/question-sets.md."""
+    text = (DOCS / "question-sets.md").read_text()
+    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return found.encode()
+
+
+def test_the_forms_of_a_set():
+    """The examples of sets are read without a warning, as the page says."""
+    found = read_questions("set.jsonl", example("json"))
+    assert found.warnings == ()
+    of = {one.id: one for one in found.questions}
+    assert of["words"].answers == ("24 months", "two years")
+    assert of["both words"].answers == (("managing director", "annual report"),)
+    assert {target.id: target.grade for target in of["grades"].relevant} == {
+        "returns-1": 2, "returns-2": 1, "shipping-4": 0,
+    }  # fmt: skip
+    assert of["pages"].relevant == (Target(source="manual.pdf", page="3"), Target(source="faq.md", grade=2))
+    table = read_questions("set.csv", example("csv"))
+    assert table.warnings == ()
+    for one in table.questions:
+        assert (one.text, one.answers, one.relevant) == (of[one.id].text, of[one.id].answers, of[one.id].relevant)
+    judged = read_qrels("test.tsv", example("qrels"), read_questions("queries.jsonl", example("queries")))
+    assert judged.warnings == ()
+    assert [one.relevant for one in judged.questions] == [(Target("terms-3"),), (Target("price-1", grade=2),)]
+
+
+def test_the_names_of_columns():
+    """The page lists every name that is known, and no other."""
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \|", (DOCS / "question-sets.md").read_text(), re.MULTILINE)
+    told = {name for row in rows for cell in row for name in re.findall(r"`(\w+)`", cell)}
+    assert told == {name for names in NAMES.values() for name in names}

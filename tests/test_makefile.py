@@ -15,10 +15,11 @@ HARD = ["""what's "it" $5 `id` $(id) ${HOME} \\ #1 % *?""", "-q", "plain", "œuf
 @pytest.fixture
 def make(tmp_path):
     """`make(target, NAME=value)`: the arguments with which it would call chroma-projector."""
-    program = tmp_path / "venv" / "bin" / "chroma-projector"
-    program.parent.mkdir(parents=True)
-    program.write_text(f"#!{sys.executable}\nimport json, sys; print(json.dumps(sys.argv[1:]))\n")
-    program.chmod(0o755)
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    for name in ("chroma-projector", "python"):
+        program = tmp_path / "venv" / "bin" / name
+        program.write_text(f"#!{sys.executable}\nimport json, sys; print(json.dumps(sys.argv[1:]))\n")
+        program.chmod(0o755)
     (tmp_path / "venv" / "ready").touch()
 
     def call(*arguments, **variables):
@@ -68,3 +69,9 @@ def test_help_is_the_default(make):
     told = make()
     assert all(f"make {target}" in told for target in ("export", "tensorboard", "test", "check", "clean"))
     assert told == make("help")
+
+
+def test_demo_site(make):
+    """The real website goes through a script, with the log directory that is asked for."""
+    assert make("demo-site") == ["-m", "scripts.demo_site", "logs"]
+    assert make("demo-site", LOGDIR="my logs") == ["-m", "scripts.demo_site", "my logs"]

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from exporter.records import Collection, Progress
+    from exporter.workflows.ingest import Ingested
     from exporter.workflows.run import Answered, Run
+
+
+FAILURES_SHOWN = 20
+COUNTED = ("pages", "chunks")
+"""What an ingest goes on counting while it does something else."""
 
 
 def print_json(value: Any) -> None:
@@ -39,8 +45,11 @@ def next_step(logdir: Path) -> None:
 
 
 @contextmanager
-def progress_bars(show: bool) -> Iterator[Progress]:
-    """A `Progress` that draws on stderr while the block runs: on a terminal only, and gone at the end."""
+def progress_bars(show: bool, *, together: bool = False) -> Iterator[Progress]:
+    """A `Progress` that draws on stderr while the block runs: on a terminal only, and gone at the end.
+
+    One bar at a time; or, where several things go on `together`, one for each, with its rate.
+    """
     console = _console(stderr=True)
     if not show or not console.is_terminal:
         yield lambda stage, done, total: None
@@ -54,16 +63,19 @@ def progress_bars(show: bool) -> Iterator[Progress]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        *[TextColumn("{task.fields[rate]}")] * together,
     )
     with Bars(*columns, console=console, transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show_progress(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
-                for task in tasks.values():
-                    bars.update(task, visible=False)
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+                for name, task in tasks.items():
+                    bars.update(task, visible=together and name in COUNTED)
+                tasks[stage] = bars.add_task(stage, total=total, rate="")
+            seconds = bars.tasks[tasks[stage]].elapsed or 0.0
+            rate = f"{done / seconds:,.1f}/s" if done and seconds else ""
+            bars.update(tasks[stage], completed=done, total=total, rate=rate)
 
         yield show_progress
 
@@ -87,6 +99,25 @@ def print_run(run: Run) -> None:
         click.echo(
             f"{shown:,} of {rows:,} shown{held}; --max-points {min(rows + len(run.questions), 100_000)} for more"
         )
+
+
+def print_ingested(done: Ingested) -> None:
+    """What was read and stored, in a line on stdout; what failed, by name, on stderr."""
+    told = f"{done.chunks:,} chunks of {done.pages:,} pages: {done.added:,} added, {done.unchanged:,} unchanged"
+    click.echo(f"{done.collection}: {told}" + (f", {done.removed:,} removed" if done.removed else ""))
+    for failed in done.failed[:FAILURES_SHOWN]:
+        note(f"failed: {_line(failed.source)}: {_line(failed.why)}")
+    if len(done.failed) > FAILURES_SHOWN:
+        note(f"... and {len(done.failed) - FAILURES_SHOWN:,} more failed: --json names all")
+    if done.left_out:
+        note("left out: " + ", ".join(f"{count:,} {_line(why)}" for why, count in done.left_out.items()))
+    for warning in done.warnings:
+        note(f"Warning: {warning}")
+
+
+def _line(text: str) -> str:
+    """Foreign text in one line, without what could steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
 
 
 def print_collections(found: Sequence[Collection]) -> None:
@@ -138,7 +169,11 @@ def model_name(collection: Collection) -> str | None:
     """The recorded model in a few words."""
     if collection.model is None:
         return None
+    from exporter.records import INGESTED
+
     inner = collection.model.config.get("model_name") or collection.model.config.get("model")
+    if collection.model.name == INGESTED:
+        return str(inner)
     return f"{collection.model.name} {inner}" if inner else collection.model.name
 
 

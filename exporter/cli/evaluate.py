@@ -99,6 +99,7 @@ def evaluate(
     asked["access"] = access(token, headers, tenant=tenant, database=database, timeout=timeout)
     from exporter.workflows.evaluate import (
         EvaluateRequest,
+        check_trec,
         evaluate_and_export,
         missed,
         run_evaluation,
@@ -106,7 +107,9 @@ def evaluate(
         write_trec,
     )
 
-    wanted = thresholds(least)
+    wanted = thresholds(least, asked["top_k"])
+    if trec is not None:
+        check_trec(trec)
     request = EvaluateRequest(**asked, index=not no_index, cache=not no_cache)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         if logdir is not None or run is not None:

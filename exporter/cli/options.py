@@ -48,11 +48,21 @@ def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
 source_argument = click.argument("source", metavar="SOURCE")
 
 
+SERVED = "A Chroma server"
+
+
 def access_options(command: F) -> F:
     """What a server wants to know; the command gets it as the keywords that `access` takes."""
-    group = "A Chroma server"
+    seconds = option(
+        "--timeout", group=SERVED, type=float, default=60.0, show_default=True, help="Seconds for an answer."
+    )
+    return database_options(seconds(command))
+
+
+def database_options(command: F) -> F:
+    """The same without a time-out."""
+    group = SERVED
     for decorate in (
-        option("--timeout", group=group, type=float, default=60.0, show_default=True, help="Seconds for an answer."),
         option("--database", group=group, metavar="NAME", envvar="CHROMA_DATABASE", help="Of a directory, too."),
         option("--tenant", group=group, metavar="NAME", envvar="CHROMA_TENANT", help="Default: default_tenant."),
         option("--header", "headers", group=group, metavar="NAME:VALUE", multiple=True, help="Sent as it is."),

@@ -29,21 +29,26 @@ def as_markdown(found: Found) -> str:
 def title(found: Found) -> str:
     """What was asked of what."""
     left = found["verdicts"]["answer_unknown"]
-    without = f", {left:,} more say no answer and are left out of the figures" if left else ""
+    say = "more says no answer and is" if left == 1 else "more say no answer and are"
+    without = f", {left:,} {say} left out of the figures" if left else ""
+    asked = found["questions"] - left
     return (
-        f"{found['questions'] - left:,} questions to {found['collection']}, {found['rows']:,} chunks by "
+        f"{asked:,} question{'' if asked == 1 else 's'} to {found['collection']}, {found['rows']:,} chunks by "
         f"{found['metric']}{without}"
     )
 
 
 def sections(found: Found) -> Iterator[Section]:
     """Headings and rows of the tables of a report."""
-    from exporter.evaluation.metrics import CUTOFFS, FIRST_RANK
+    from exporter.evaluation.metrics import FIRST_RANK, cutoffs
     from exporter.evaluation.verdicts import ANSWER_UNKNOWN, FOUND, REPAIRS
 
     if figures := found["metrics"]:
         kinds = ("hit", "recall", "precision", "ndcg")
-        yield ("k", *kinds), [(str(k), *(_figure(figures[f"{kind}@{k}"]) for kind in kinds)) for k in CUTOFFS]
+        yield (
+            ("k", *kinds),
+            [(str(k), *(_figure(figures[f"{kind}@{k}"]) for kind in kinds)) for k in cutoffs(found["top_k"])],
+        )
         yield (
             ("of the whole ranking", "value"),
             [(name, _figure(figures[name])) for name in ("mrr", "map")]

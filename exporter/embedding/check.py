@@ -13,6 +13,10 @@ ALIKE = 0.99
 change the third decimal at most, another model gives less than 0.5 on average."""
 
 
+NEARLY_ALL = 0.9
+"""The share of chunks that fell out from which the model is another one; below it, the collection has two."""
+
+
 @dataclass(frozen=True)
 class ModelCheck:
     """What re-embedding said. `fell_out` counts the chunks whose cosine is below `ALIKE`."""
@@ -27,11 +31,16 @@ class ModelCheck:
         return self.fell_out == 0
 
     @property
+    def foreign(self) -> bool:
+        """All chunks unlike, or nearly all: another model made them."""
+        return self.fell_out >= NEARLY_ALL * self.checked
+
+    @property
     def warning(self) -> str | None:
         """In one line, what is wrong; None when nothing is."""
         if self.passed:
             return None
-        if self.median_cosine < ALIKE:
+        if self.foreign:
             return (
                 f"the model is not the one that made this collection: {self.checked} chunks embedded again have a "
                 f"median cosine of {self.median_cosine:.3f} with their stored vectors (the same model gives 1.000)"
@@ -50,6 +59,8 @@ def cosines_of(stored: Float32, again: Float32) -> Float64:
 
 
 def compare(stored: Float32, again: Float32) -> ModelCheck:
-    """(m, d) stored vectors and (m, d) new ones of the same texts, m > 0. A vector of length 0 matches nothing."""
+    """(m, d) stored vectors and (m, d) new ones of the same texts, m > 0; stored ones of length 0 say nothing of the
+    model, so leave them out.
+    """
     cosines = cosines_of(stored, again)
     return ModelCheck(len(cosines), float(np.median(cosines)), int((cosines < ALIKE).sum()))

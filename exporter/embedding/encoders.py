@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -36,16 +36,21 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class SentenceTransformerEncoder:
-    """`prompts`: with the model's own prefixes for questions and documents, where it has some; `unit`: to length 1."""
+    """`prompts`: with the model's own prefixes for questions and documents, where it has some; `unit`: to length 1.
+
+    `query_prompt` and `document_prompt` take the place of the model's own.
+    """
 
     model: Any
     prompts: bool = True
     unit: bool = False
+    query_prompt: str | None = None
+    document_prompt: str | None = None
 
     def embed_documents(self, texts: list[str]) -> Any:
         """(n, d) float32."""
         encode = self.model.encode_document if self.prompts else self.model.encode
-        return encode(texts, normalize_embeddings=self.unit, show_progress_bar=False)
+        return encode(texts, prompt=self.document_prompt, normalize_embeddings=self.unit, show_progress_bar=False)
 
     def embed_query(self, text: str) -> Any:
         """(d,) float32."""
@@ -54,7 +59,7 @@ class SentenceTransformerEncoder:
     def embed_queries(self, texts: list[str]) -> Any:
         """(q, d) float32."""
         encode = self.model.encode_query if self.prompts else self.model.encode
-        return encode(texts, normalize_embeddings=self.unit, show_progress_bar=False)
+        return encode(texts, prompt=self.query_prompt, normalize_embeddings=self.unit, show_progress_bar=False)
 
     @property
     def longest(self) -> int | None:
@@ -63,8 +68,25 @@ class SentenceTransformerEncoder:
         return found
 
     def tokens(self, texts: list[str]) -> list[int]:
-        """How many tokens each text has, with the model's own marks at its ends."""
-        return [len(one) for one in self.model.tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
+        """How many tokens the model is given for each chunk: its own marks and the document's prompt count, too."""
+        prompt = self._prompt()
+        return [len(ids) for ids in self._tokenized([prompt + text for text in texts], marks=True)]
+
+    def count_tokens(self, text: str) -> int:
+        """The length of a text in the model's tokens, without marks and prompt."""
+        return len(self._tokenized([text], marks=False)[0])
+
+    def _prompt(self) -> str:
+        if self.document_prompt is not None or not self.prompts:
+            return self.document_prompt or ""
+        own = self.model.prompts or {}
+        usual = own.get(self.model.default_prompt_name or "", "")
+        return str(next((own[name] for name in ("document", "passage", "corpus") if name in own), usual))
+
+    def _tokenized(self, texts: list[str], *, marks: bool) -> list[list[int]]:
+        found = self.model.tokenizer(texts, add_special_tokens=marks, truncation=False, verbose=False)
+        ids: list[list[int]] = found["input_ids"]
+        return ids
 
 
 @dataclass(frozen=True)
@@ -153,12 +175,24 @@ def load_object(path: str) -> Encoder:
     raise ModelError(f"{path!r} is no model: neither a LangChain Embeddings nor a Chroma embedding function")
 
 
-def load_sentence_transformer(name: str, *, prompts: bool = True, unit: bool = False) -> SentenceTransformerEncoder:
-    """A model by name or folder; all-MiniLM-L6-v2 from its package. Raises ModelError when it can't be loaded."""
+def load_sentence_transformer(
+    name: str,
+    *,
+    prompts: bool = True,
+    unit: bool = False,
+    device: str | None = None,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+) -> SentenceTransformerEncoder:
+    """A model by name or folder; all-MiniLM-L6-v2 from its package. Raises ModelError when it can't be loaded.
+
+    `device`: cpu, cuda or mps; None takes the fastest that is there.
+    """
     is_minilm = name.removeprefix("sentence-transformers/") == MINILM
     _quiet()
+    _refuse_a_missing_device(device)
     try:
-        model = _from_somewhere(str(_minilm_weights()) if is_minilm else name)
+        model = _from_somewhere(str(_minilm_weights()) if is_minilm else name, device)
     except ModelError:
         raise
     except Exception as error:  # transformers, hub and network errors share no base
@@ -166,7 +200,20 @@ def load_sentence_transformer(name: str, *, prompts: bool = True, unit: bool = F
             f"the model {name!r} can't be loaded: {first_line(error)}; "
             "give a folder that holds it by --model, or the question's vector by --question-vector"
         ) from error
-    return SentenceTransformerEncoder(model, prompts, unit)
+    return SentenceTransformerEncoder(model, prompts, unit, query_prompt, document_prompt)
+
+
+def _refuse_a_missing_device(device: str | None) -> None:
+    import torch
+
+    there: dict[str | None, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
+    if device in there and not there[device]():
+        raise ModelError(
+            f"PyTorch sees no {device} device here: take --device auto, or install a PyTorch that knows it"
+        )
 
 
 def identity_of(name: str) -> str | None:
@@ -207,7 +254,7 @@ def first_line(error: BaseException) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
-def _from_somewhere(place: str) -> Any:
+def _from_somewhere(place: str, device: str | None) -> Any:
     """From a folder or the local cache; else from the hub, if that answers: without it, its own client tries for a
     minute and a half.
     """
@@ -218,7 +265,7 @@ def _from_somewhere(place: str) -> Any:
         if place.startswith((".", "/", "~")) and not Path(place).exists():
             raise FileNotFoundError("there is no such folder")
         try:
-            return SentenceTransformer(place, local_files_only=True)
+            return SentenceTransformer(place, device=device, local_files_only=True)
         except Exception:
             if Path(place).exists():
                 raise
@@ -228,7 +275,7 @@ def _from_somewhere(place: str) -> Any:
             HfApi().model_info(place if "/" in place else f"sentence-transformers/{place}", timeout=_HUB_TIMEOUT)
         except Exception as error:
             raise ConnectionError(f"it is not on this machine, and the hub says: {first_line(error)}") from error
-        return SentenceTransformer(place)
+        return SentenceTransformer(place, device=device)
 
 
 def _minilm_weights() -> Path:

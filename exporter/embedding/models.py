@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -24,10 +25,12 @@ from exporter.embedding.encoders import (
     load_sentence_transformer,
 )
 from exporter.errors import ModelError
-from exporter.records import Collection, Float32, RecordedModel
+from exporter.records import INGESTED, Collection, Float32, RecordedModel
 
 _LOCAL = frozenset({"instructor", "open_clip", "text2vec"})
 """Chroma's functions that compute on this machine; all others ask a server."""
+
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 MODELS_BY_DIMENSION: Mapping[int, tuple[str, ...]] = MappingProxyType(
     {
@@ -68,9 +71,14 @@ class Model:
         return getattr(self.encoder, "longest", None)
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text has; only where `longest` is known."""
+        """How many tokens each chunk has as the model gets it; only where `longest` is known."""
         counted: list[int] = getattr(self.encoder, "tokens")(list(texts))  # noqa: B009 - an Encoder may lack it
         return counted
+
+    @property
+    def count_tokens(self) -> Callable[[str], int] | None:
+        """Gives the length of a text in the model's tokens; None when they can't be counted on this machine."""
+        return getattr(self.encoder, "count_tokens", None)
 
     def _embed(self, encode: Callable[[], Any]) -> Float32:
         try:
@@ -86,6 +94,20 @@ class Model:
         return vectors
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How a model is used. `device` and the prompts count for sentence-transformers: the fastest there is, and the
+    model's own, unless given. With a `cache` such a model is loaded when a text is new to it; others may change behind
+    their names. `base_url` is where an endpoint is asked.
+    """
+
+    base_url: str | None = None
+    device: str | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    cache: Cache | None = None
+
+
 def load_model(
     wanted: str | Encoder, collection: Collection, base_url: str | None = None, cache: Cache | None = None
 ) -> Model:
@@ -93,44 +115,61 @@ def load_model(
 
     A sentence-transformers name or path; `openai:NAME`, an endpoint that speaks OpenAI's API, at `base_url` if given;
     `module:object`, a LangChain `Embeddings` or a Chroma embedding function; or such an object itself. `auto` takes
-    what the collection records if that can be loaded, else all-MiniLM-L6-v2 for 384 dimensions. With a `cache` a
-    sentence-transformers model is loaded when a text is new to it; others may change behind their names.
-    Raises ModelError when nothing fits or can be loaded.
+    what the collection records if that can be loaded, else all-MiniLM-L6-v2 for 384 dimensions. `base_url` and `cache`
+    as in `Settings`. Raises ModelError when nothing fits or can be loaded.
     """
+    settings = Settings(base_url, cache=cache)
+    if wanted == "auto":
+        return _found(collection, settings)
+    recorded = collection.model
+    if recorded is not None and recorded.name == INGESTED and _is_named(wanted, recorded):
+        settings = as_recorded(recorded, settings)
+    return named_model(wanted, settings)
+
+
+def named_model(wanted: str | Encoder, settings: Settings, origin: str = "asked for by --model") -> Model:
+    """The model that `wanted` names, or is: as `load_model`, without `auto`. Raises ModelError."""
     if not isinstance(wanted, str):
         return Model(type(wanted).__name__, "given", wanted)
-    named = "asked for by --model"
     if wanted.startswith("openai:"):
-        encoder, host = load_endpoint(wanted.removeprefix("openai:"), base_url)
-        return Model(wanted, named, encoder, host)
-    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", wanted) and not Path(wanted).exists():
-        return Model(wanted, named, load_object(wanted))
-    if wanted != "auto":
-        return Model(wanted.removeprefix("sentence-transformers/"), named, _sentence_transformer(wanted, cache))
-    return _found(collection, cache)
+        encoder, host = load_endpoint(wanted.removeprefix("openai:"), settings.base_url)
+        return Model(wanted, origin, encoder, host)
+    if is_code(wanted):
+        return Model(wanted, origin, load_object(wanted))
+    return Model(wanted.removeprefix("sentence-transformers/"), origin, _sentence_transformer(wanted, settings))
 
 
-def _sentence_transformer(name: str, cache: Cache | None, *, prompts: bool = True, unit: bool = False) -> Encoder:
-    load = partial(load_sentence_transformer, name, prompts=prompts, unit=unit)
-    identity = None if cache is None else identity_of(name)
-    if cache is None or identity is None:
+def _sentence_transformer(name: str, settings: Settings, *, prompts: bool = True, unit: bool = False) -> Encoder:
+    own = {"query_prompt": settings.query_prompt, "document_prompt": settings.document_prompt}
+    load = partial(load_sentence_transformer, name, prompts=prompts, unit=unit, device=settings.device, **own)
+    identity = None if settings.cache is None else identity_of(name)
+    if settings.cache is None or identity is None:
         return load()
-    return CachedEncoder(load, f"{identity} prompts {prompts} unit {unit}", cache)
+    return CachedEncoder(load, f"{identity} prompts {prompts} {own} unit {unit}", settings.cache)
 
 
-def _found(collection: Collection, cache: Cache | None) -> Model:
+def is_code(wanted: str) -> bool:
+    """Whether a name means `module:object`."""
+    if wanted.startswith("openai:"):
+        return False
+    return bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", wanted)) and not Path(wanted).exists()
+
+
+def _found(collection: Collection, settings: Settings) -> Model:
     why_not = "records no model"
     if collection.model is not None:
         try:
-            recorded = _recorded(collection.model, cache)
+            recorded = _recorded(collection.model, settings)
             if recorded.host is None:  # another one is asked nothing before the user was told
                 fit(recorded.embed_questions(["?"]), collection, f"the recorded model {recorded.name}")
             return recorded
         except ModelError as error:
+            if collection.model.name == INGESTED:  # that record is ours, and says which: another would be wrong
+                raise ModelError(f"the collection {collection.name!r}: {error}") from error
             why_not = f"records {collection.model.name!r}, which can't be used ({error})"
     if collection.dimension == 384:
         origin = f"the usual one for 384 dimensions; the collection {why_not}"
-        return Model(MINILM, origin, _sentence_transformer(MINILM, cache))
+        return Model(MINILM, origin, _sentence_transformer(MINILM, settings))
     raise ModelError(
         f"the collection {collection.name!r} has {collection.dimension} dimensions and {why_not}: name the model that "
         f"made it by --model{_suggestions(collection.dimension)}, or give the question's vector by --question-vector"
@@ -148,20 +187,53 @@ def fit(vectors: Float32, collection: Collection, name: str) -> Float32:
     return vectors
 
 
+def recorded_by_ingest(recorded: RecordedModel, settings: Settings) -> Model:
+    """The model that `ingest` recorded, used in the same way. Raises ModelError when it can't be loaded.
+
+    Because a collection says so, no code is run and no other machine gets questions and a key: the collection may be
+    somebody else's. A `base_url` in the settings is one that the user gave.
+    """
+    name = str(recorded.config["model_name"])
+    if is_code(name):
+        raise ModelError(f"it was made with {name}, which is code: if it is yours, name it by --model {name}")
+    address = recorded.config.get("base_url")
+    if address and not settings.base_url:
+        if urlsplit(str(address)).hostname not in _HERE:
+            raise ModelError(f"it was made with {name} at {address}: if you trust that address, give it by --base-url")
+        settings = replace(settings, base_url=str(address))
+    return named_model(name, as_recorded(recorded, settings), "recorded by the collection")
+
+
+def _is_named(wanted: str | Encoder, recorded: RecordedModel) -> bool:
+    return isinstance(wanted, str) and wanted.removeprefix("sentence-transformers/") == recorded.config["model_name"]
+
+
+def as_recorded(recorded: RecordedModel, settings: Settings) -> Settings:
+    """The same settings with the prompts that `ingest` recorded."""
+    query, document = (recorded.config.get(prompt) for prompt in ("query_prompt", "document_prompt"))
+    return replace(
+        settings,
+        query_prompt=None if query is None else str(query),
+        document_prompt=None if document is None else str(document),
+    )
+
+
 def _suggestions(dimension: int | None) -> str:
     known = MODELS_BY_DIMENSION.get(dimension or 0)
     return f" ({', '.join(known)} have {dimension})" if known else ""
 
 
-def _recorded(recorded: RecordedModel, cache: Cache | None) -> Model:
+def _recorded(recorded: RecordedModel, settings: Settings) -> Model:
     """The function that Chroma recorded. Its `default` is all-MiniLM-L6-v2, which is here; its own would be fetched."""
     origin, config = "recorded by the collection", recorded.config
+    if recorded.name == INGESTED:
+        return recorded_by_ingest(recorded, settings)
     if recorded.name in ("default", "onnx_mini_lm_l6_v2"):
-        return Model(MINILM, origin, _sentence_transformer(MINILM, cache))
+        return Model(MINILM, origin, _sentence_transformer(MINILM, settings))
     if recorded.name == "sentence_transformer":
         name = str(config.get("model_name", MINILM))
         unit = bool(config.get("normalize_embeddings", False))
-        encoder = _sentence_transformer(name, cache, prompts=False, unit=unit)
+        encoder = _sentence_transformer(name, settings, prompts=False, unit=unit)
         return Model(name.removeprefix("sentence-transformers/"), origin, encoder)
     from chromadb.utils.embedding_functions import config_to_embedding_function
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from exporter.records import Int64
 
 NEAR_EMPTY = 20
-"""Characters, without white space, below which a chunk says nearly nothing."""
+"""Letters, without white space, below which a chunk says nearly nothing; a wide sign, as Chinese has, is a syllable or
+a word, and counts as `WIDE` of them."""
+WIDE = 3
 HUB_SHARE = 0.5
 """Of the questions, from which a chunk that comes back for them is a hub; not below `HUB_QUESTIONS` of them."""
 HUB_QUESTIONS = 10
@@ -72,7 +77,7 @@ class Texts:
         """One chunk more, in stored order."""
         self.rows += 1
         bare = "".join((text or "").split())
-        if len(bare) < NEAR_EMPTY:
+        if len(bare) < NEAR_EMPTY and _letters(bare) < NEAR_EMPTY:
             self.near_empty_count += 1
             if len(self.near_empty) < EXAMPLES:
                 self.near_empty.append(id)
@@ -109,14 +114,15 @@ def find_all(
     found = [*_of_model(model), *_of_chunks(texts, model, zero_vectors, lost)]
     rows = len(retrievals)
     names = dict(retrieved_ids)
-    hubs = [int(place) for place in retrievals.argsort()[::-1][:100] if retrievals[place] >= HUB_SHARE * questions]
+    often = np.flatnonzero(retrievals >= HUB_SHARE * questions)
+    hubs = often[np.argsort(-retrievals[often], kind="stable")].tolist()
     if questions >= HUB_QUESTIONS and hubs and rows > 2 * top_k:
         most = int(retrievals[hubs[0]])
         found.append(
             Finding(
                 "hub_chunks",
-                f"{len(hubs)} chunks come back for half of the questions or more, the first for {most:,} of "
-                f"{questions:,}: look at what they say (menus, headers, legal notes), and leave them out",
+                f"{_chunks(len(hubs), 'comes', 'come')} back for half of the questions or more, the first for {most:,} "
+                f"of {questions:,}: look at what they say (menus, headers, legal notes), and leave them out",
                 len(hubs),
                 rows,
                 tuple(names[place] for place in hubs[:EXAMPLES]),
@@ -136,17 +142,25 @@ def find_all(
             )
         )
     never = int((retrievals == 0).sum())
-    if never:
+    if never and questions * top_k >= rows:  # fewer questions can't reach all
         found.append(
             Finding(
                 "never_retrieved",
-                f"{never:,} of {rows:,} chunks ({100 * never / rows:.0f} %) come back for none of the "
-                f"{questions:,} questions",
+                f"{never:,} of {rows:,} chunks ({100 * never / rows:.0f} %) "
+                + ("do not come back" if questions == 1 else f"come back for none of the {questions:,} questions"),
                 never,
                 rows,
             )
         )
     return found
+
+
+def _chunks(count: int, one: str = "has", more: str = "have") -> str:
+    return f"{count:,} chunk {one}" if count == 1 else f"{count:,} chunks {more}"
+
+
+def _letters(bare: str) -> int:
+    return sum(WIDE if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in bare)
 
 
 def _of_model(model: ModelFacts) -> list[Finding]:
@@ -185,12 +199,10 @@ def _of_chunks(texts: Texts, model: ModelFacts, zero_vectors: int, lost: int) ->
     rows = texts.rows
     if zero_vectors:
         found.append(
-            Finding(
-                "zero_vectors", f"{zero_vectors:,} chunks have a vector of zeros: embed them again", zero_vectors, rows
-            )
+            Finding("zero_vectors", f"{_chunks(zero_vectors)} a vector of zeros: embed them again", zero_vectors, rows)
         )
     if lost:
-        found.append(Finding("lost_vectors", f"{lost:,} chunks have no vector, and never come back", lost, rows))
+        found.append(Finding("lost_vectors", f"{_chunks(lost)} no vector: none of these comes back", lost, rows))
     if model.cut:
         found.append(
             Finding(

@@ -26,15 +26,28 @@ CONFIDENCE = 0.95
 NOWHERE = "in-no-chunk"
 """Stands in the judgements for the right chunk that the collection has not: whatever comes back, it is a miss."""
 
+
+def nowhere(what: str) -> str:
+    """Stands in the judgements for a source or page that the collection has not."""
+    return f"{NOWHERE}: {what}"
+
+
 _AT = {"hit": "Success@{}", "recall": "R@{}", "precision": "P@{}", "ndcg": "nDCG@{}"}
-MEASURES: Mapping[str, str] = MappingProxyType(
-    {
-        **{f"{name}@{k}": measure.format(k) for name, measure in _AT.items() for k in CUTOFFS},
-        "mrr": "RR",
-        "map": "AP",
-    }
-)
-"""Our names, and ir-measures' for the same."""
+
+
+def cutoffs(top_k: int) -> list[int]:
+    """At which k there are figures: always the same, and at the application's own."""
+    return sorted({*CUTOFFS, top_k})
+
+
+def measures(top_k: int) -> dict[str, str]:
+    """Our names, and ir-measures' for the same, where `top_k` chunks are retrieved."""
+    at = {f"{name}@{k}": measure.format(k) for name, measure in _AT.items() for k in cutoffs(top_k)}
+    return {**at, "mrr": "RR", "map": "AP"}
+
+
+MEASURES: Mapping[str, str] = MappingProxyType(measures(CUTOFFS[0]))
+"""Those that there are whatever the k."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +79,21 @@ class Judged:
     first_rank: int | None
 
 
-def score(judged: Sequence[Judged]) -> list[dict[str, float]]:
+def score(judged: Sequence[Judged], top_k: int = CUTOFFS[0]) -> list[dict[str, float]]:
     """Every measure of every question, in their order. Raises UsageError when the library is not there."""
     try:
         import ir_measures
     except ImportError:
         raise UsageError("evaluating needs ir-measures: pip install 'chroma-projector[evaluate]'") from None
-    names = {ir_measures.parse_measure(theirs): ours for ours, theirs in MEASURES.items()}
+    wanted = measures(top_k)
+    names = {ir_measures.parse_measure(theirs): ours for ours, theirs in wanted.items()}
     place = {one.question: number for number, one in enumerate(judged)}
     found: list[dict[str, float]] = [{} for _ in judged]
     qrels = [ir_measures.Qrel(*line) for one in judged for line in _qrels(one)]
     run = [ir_measures.ScoredDoc(*line) for one in judged for line in _run(one)]
     for metric in ir_measures.iter_calc(list(names), qrels, run):
         found[place[metric.query_id]][names[metric.measure]] = float(metric.value)
-    return [{name: scores[name] for name in MEASURES} for scores in found]
+    return [{name: scores[name] for name in wanted} for scores in found]
 
 
 def summarise(
@@ -88,9 +102,10 @@ def summarise(
     """Means over the questions, the median first rank, and a 95 % percentile bootstrap of each. Empty of none."""
     if not scores:
         return {}
-    table = np.array([[one[name] for name in MEASURES] for one in scores])
+    names = list(scores[0])
+    table = np.array([[one[name] for name in names] for one in scores])
     ranks = np.array([np.inf if rank is None else rank for rank in first_ranks])
-    means = dict(zip(MEASURES, _figures(table, np.mean, seed), strict=True))
+    means = dict(zip(names, _figures(table, np.mean, seed), strict=True))
     return {**means, FIRST_RANK: _figures(ranks[:, None], np.median, seed)[0]}
 
 

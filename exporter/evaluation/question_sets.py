@@ -4,6 +4,7 @@
 |---|---|
 | `.jsonl` | an object a line |
 | `.csv`, `.tsv` | a header and a row a question; a cell of several answers or ids is a JSON list |
+| `.tsv` without a header | `id question` (MS MARCO, TREC) |
 | `.json` | SQuAD's, or a list of objects |
 | qrels | `query 0 document grade` (TREC), or `query document grade` under a header (BEIR) |
 
@@ -19,7 +20,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from exporter.errors import QueryError
 from exporter.records import Answer
@@ -35,6 +36,12 @@ NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """What a set calls its columns; the first that is there counts."""
+
+HEADINGS = frozenset({
+    "query-id", "qid", "query", "question-id", "topic", "corpus-id", "doc-id", "docid", "document-id", "document",
+    "doc", "iter", "iteration", "score", "grade", "rel", "relevance", "relevancy", "label",
+})  # fmt: skip
+"""What the columns of judgements are called, where a first line says it; two of them make a header."""
 
 TOLD = 5
 """Mistakes that an error tells; the rest are counted."""
@@ -74,10 +81,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """What a file holds; `warnings` count what could be read but says nothing."""
+    """What a file holds; `noted` counts what was left out of it."""
 
     questions: tuple[Asked, ...]
-    warnings: tuple[str, ...] = ()
+    noted: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was left out, and how many questions say nothing of what is right."""
+        unknown = [one.where for one in self.questions if not one.answers and not one.relevant]
+        if not unknown:
+            return self.noted
+        said = _questions_have(len(unknown), "says", "say")
+        return (*self.noted, f"{said} neither answers nor relevant chunks (the first at {unknown[0]})")
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -116,29 +132,47 @@ def read_questions(file: str, content: bytes) -> QuestionSet:
 def read_qrels(file: str, content: bytes, asked: QuestionSet) -> QuestionSet:
     """The set with the judgements of a TREC or BEIR file in it; they take the place of its own.
 
-    Raises QueryError with the line of each mistake; judgements of questions that are not in the set are counted.
+    A question that is not judged and has no answers is left out, as those of BEIR's other splits, and counted; so are
+    judgements of questions that are not in the set. Raises QueryError with the line of each mistake, and when nothing
+    is left.
     """
     mistakes = _Mistakes(file)
-    found: dict[str, list[Target]] = {one.id: [] for one in asked.questions}
-    foreign = 0
+    found: dict[str, dict[str, int]] = {one.id: {} for one in asked.questions}
+    judgements = foreign = 0
     for number, line in enumerate(_decoded(file, content).split("\n"), start=1):
         cells = line.split("\t") if "\t" in line else line.split()
-        if not line.strip() or (number == 1 and not _is_whole(cells[-1])):
-            continue  # a header
-        if len(cells) not in (3, 4) or not _is_whole(cells[-1]):
+        if not line.strip() or (number == 1 and _is_header(cells)):
+            continue
+        grade = _whole(cells[-1])
+        if len(cells) not in (3, 4) or grade is None:
             mistakes.add(f"line {number}", "not `query 0 document grade`, nor `query document grade`")
             continue
-        query, document, grade = cells[0].strip(), cells[-2].strip(), int(cells[-1])
-        if query in found:
-            found[query].append(Target(id=document, grade=grade))
-        else:
+        query, document = cells[0].strip(), cells[-2].strip()
+        judgements += 1
+        if query not in found:
             foreign += 1
+        elif found[query].setdefault(document, grade) != grade:
+            mistakes.add(f"line {number}", f"{document!r} has another grade for {query!r} already")
     mistakes.refuse()
-    warnings = list(asked.warnings)
+    if not judgements:
+        raise QueryError(f"{file} holds no judgement: give lines of `query 0 document grade`")
+    if foreign == judgements:
+        raise QueryError(
+            f"{file} judges none of the questions of the set, the first of which is {asked.questions[0].id!r}"
+        )
+    noted = list(asked.noted)
     if foreign:
-        warnings.append(f"{file} judges {foreign:,} chunks for questions that are not in the set")
-    questions = tuple(replace(one, relevant=tuple(found[one.id])) for one in asked.questions)
-    return QuestionSet(questions, tuple(warnings))
+        what = "1 chunk" if foreign == 1 else f"{foreign:,} chunks"
+        noted.append(f"{file} judges {what} for questions that are not in the set")
+    judged = [
+        replace(one, relevant=tuple(Target(id=id, grade=grade) for id, grade in found[one.id].items()))
+        for one in asked.questions
+    ]
+    kept = tuple(one for one in judged if one.answers or one.relevant)
+    if len(kept) < len(judged):
+        are = _questions_have(len(judged) - len(kept), "is", "are")
+        noted.append(f"{are} not judged by {file}, and left out")
+    return QuestionSet(kept, tuple(noted))
 
 
 def from_records(records: Iterable[Mapping[str, Any]], name: str = "questions") -> QuestionSet:
@@ -189,21 +223,53 @@ def _squad(file: str, data: Sequence[Any]) -> Iterator[Entry]:
             for place, paragraph in enumerate(article["paragraphs"]):
                 where = f"data[{number}].paragraphs[{place}]"
                 for asked in paragraph["qas"]:
-                    texts = [] if asked.get("is_impossible") else [one["text"] for one in asked["answers"]]
+                    texts = None if asked.get("is_impossible") else [one["text"] for one in asked["answers"]]
                     yield where, {"id": asked.get("id"), "question": asked["question"], "answers": texts}
         except (KeyError, TypeError, AttributeError) as error:
             raise QueryError(f"{file}: {where} is not as SQuAD has it ({type(error).__name__}: {error})") from None
 
 
-def _csv(mistakes: _Mistakes, text: str, delimiter: str = ",") -> Iterator[Entry]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+def _tsv(mistakes: _Mistakes, text: str) -> Iterator[Entry]:
+    """Cells may be quoted; where that can't be read, as of a question that begins with a quote, no quote is one."""
+    first = text.split("\n", 1)[0].strip("\r").split("\t")
+    if len(first) == 2 and any(sign.isdecimal() for sign in first[0]) and not _has_question(first):
+        return _headless(mistakes, text)
+    try:
+        for _ in csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True):
+            pass
+    except csv.Error:
+        return _csv(mistakes, text, "\t", csv.QUOTE_NONE)
+    return _csv(mistakes, text, "\t")
+
+
+def _headless(mistakes: _Mistakes, text: str) -> Iterator[Entry]:
+    """`id question` a line, as MS MARCO and TREC have it."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            id, _, question = line.strip("\r").partition("\t")
+            yield f"line {number}", {"id": id, "question": question}
+
+
+def _has_question(header: Sequence[str]) -> bool:
+    return any(name.strip().lower() in NAMES["question"] for name in header)
+
+
+def _csv(
+    mistakes: _Mistakes, text: str, delimiter: str = ",", quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
+) -> Iterator[Entry]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    start = 1
     try:
         header = [name.strip() for name in next(reader, [])]
-        if not any(name.lower() in NAMES["question"] for name in header):
-            raise QueryError(
-                f"{mistakes.file}: line 1: no column named question among {', '.join(header) or 'none'}; the first "
-                "line names the columns"
-            )
+        if not _has_question(header):
+            named = ", ".join(header) or "none"
+            other = next((one for one in ";\t|" if len(header) == 1 and _has_question(named.split(one))), None)
+            why = "the first line names the columns"
+            if other is not None:
+                why = "its cells are parted by " + (
+                    "tabs: call it .tsv" if other == "\t" else f"'{other}': save it with commas"
+                )
+            raise QueryError(f"{mistakes.file}: line 1: no column named question among {named}; {why}")
         start = reader.line_num + 1
         for row in reader:
             where, start = f"line {start}", reader.line_num + 1
@@ -217,7 +283,7 @@ def _csv(mistakes: _Mistakes, text: str, delimiter: str = ",") -> Iterator[Entry
             cells = dict(zip(header, row, strict=False))
             yield where, {name: _cell(cell) for name, cell in cells.items() if cell.strip()}
     except csv.Error as error:
-        mistakes.add(f"line {reader.line_num}", str(error))
+        mistakes.add(f"line {start}", f"{error} (a quote in this row is not closed, or not doubled)")
 
 
 def _cell(cell: str) -> Any:
@@ -232,7 +298,7 @@ def _cell(cell: str) -> Any:
 
 
 _READERS: Mapping[str, Callable[[_Mistakes, str], Iterator[Entry]]] = MappingProxyType(
-    {"jsonl": _jsonl, "csv": _csv, "tsv": lambda mistakes, text: _csv(mistakes, text, "\t"), "json": _json}
+    {"jsonl": _jsonl, "csv": _csv, "tsv": _tsv, "json": _json}
 )
 
 
@@ -258,12 +324,8 @@ def _questions(mistakes: _Mistakes, entries: Iterable[Entry]) -> QuestionSet:
         raise QueryError(f"{mistakes.file} holds no question")
     warnings = []
     if blank:
-        warnings.append(f"{len(blank):,} questions have a blank answer, which is left out (the first at {blank[0]})")
-    unknown = [one.where for one in found if not one.answers and not one.relevant]
-    if unknown:
-        warnings.append(
-            f"{len(unknown):,} questions say neither answers nor relevant chunks (the first at {unknown[0]})"
-        )
+        have = _questions_have(len(blank), "has", "have")
+        warnings.append(f"{have} a blank answer, which is left out (the first at {blank[0]})")
     return QuestionSet(tuple(found), tuple(warnings))
 
 
@@ -297,6 +359,8 @@ def _asked(where: str, record: Any, number: int) -> tuple[Asked, bool]:
 
 
 def _answers(value: Any) -> tuple[tuple[Answer, ...], bool]:
+    if isinstance(value, Mapping) and isinstance(value.get("text"), (list, tuple)):  # Hugging Face's rows of SQuAD
+        value = value["text"] or None
     if value is None:
         return (), False
     several = value if isinstance(value, (list, tuple)) else [value]
@@ -341,5 +405,20 @@ def _is_broken(text: str) -> bool:
     return any("\ud800" <= one <= "\udfff" for one in text)
 
 
-def _is_whole(text: str) -> bool:
-    return text.strip().lstrip("-").isdecimal()
+def _questions_have(count: int, one: str, more: str) -> str:
+    return f"1 question {one}" if count == 1 else f"{count:,} questions {more}"
+
+
+def _whole(text: str) -> int | None:
+    """`1`, `-1`, `1.0`; None for all else."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Does the first line of judgements name its columns?"""
+    names = {cell.strip().lower().replace("_", "-") for cell in cells}
+    return len(names & HEADINGS) >= 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -30,19 +30,18 @@ REPAIRS: Mapping[str, str] = MappingProxyType(
 )
 """Every verdict, in the order in which reports list them, and what mends it."""
 
-LONGEST_OVERLAP = 2000
-"""Characters of one chunk's end that may be the next one's start."""
-
 
 @dataclass(frozen=True)
 class Evidence:
     """What is known of a question.
 
     `asked`: it says what answers it. `right`: how many right chunks the ranking holds; `first_rank` and
-    `first_distance` of the nearest of them, `last_distance` of the chunk at rank `top_k`. `by_index`: how many of the
-    right chunks Chroma's own query brings back among `top_k`; None when it was not asked. `cosine`: of the first
-    right chunk's stored vector and its text embedded again; `alike`: that is one model's. `hidden`: right chunks that
-    the filter leaves out. `halves`: ids of the two chunks that hold the answer between them.
+    `first_distance` of the nearest of them, `last_distance` of the chunk at rank `top_k`. `lost`: Chroma's own query
+    returns farther chunks in their place. `cosine`: of the first right chunk's stored vector and its text embedded
+    again, None where that was not done; `median_cosine` of other chunks' that were. `alike`: a cosine that one model
+    gives. `zero`: the first right chunk's vector is zeros. `hidden`: right chunks that the filter leaves out,
+    `hidden_nearer` of them nearer than the first that it leaves, `hidden_distance` of the nearest. `halves`: ids of the
+    chunks in which the answer begins and ends. `words`: chunks that hold an answer though no id is of a chunk.
     """
 
     asked: bool
@@ -52,11 +51,16 @@ class Evidence:
     first_rank: int | None = None
     first_distance: float | None = None
     last_distance: float | None = None
-    by_index: int | None = None
+    lost: bool = False
     cosine: float | None = None
-    alike: bool = True
+    median_cosine: float | None = None
+    alike: float = 0.99
+    zero: bool = False
     hidden: int = 0
+    hidden_nearer: int = 0
+    hidden_distance: float | None = None
     halves: tuple[str, str] | None = None
+    words: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,26 +84,63 @@ def decide(seen: Evidence) -> Verdict:
     if rank is None:
         return _nowhere(seen)
     if rank <= seen.top_k:
-        if seen.by_index == 0:
+        if seen.lost:
             return Verdict(
-                LOST_BY_INDEX, f"exact rank {rank:,}, but not among the {seen.top_k} that Chroma's own query returns"
+                LOST_BY_INDEX,
+                f"exact rank {rank:,}, but not among the {seen.top_k:,} that Chroma's own query returns, which are "
+                "farther, or fewer",
             )
         return Verdict(FOUND, f"rank {rank:,} of {seen.rows:,}")
-    if not seen.alike:
+    if seen.cosine is not None and seen.cosine < seen.alike:
         return Verdict(
             MODEL_DISAGREES,
             f"rank {rank:,}; the right chunk embedded again has a cosine of {seen.cosine:.3f} with its stored vector "
             "(the same model gives 1.000)",
         )
-    return Verdict(RANKED_TOO_LOW, f"rank {rank:,} of {seen.rows:,}{_closer(seen)}")
+    if seen.cosine is None and seen.median_cosine is not None and seen.median_cosine < seen.alike and not seen.zero:
+        return Verdict(
+            MODEL_DISAGREES,
+            f"rank {rank:,}; the right chunk has no text to embed again, other chunks have a median cosine of "
+            f"{seen.median_cosine:.3f} with their stored vectors (the same model gives 1.000)",
+        )
+    if _would_be_found(seen):
+        return Verdict(
+            HIDDEN_BY_FILTER,
+            f"rank {rank:,} of {seen.rows:,}; {counted(seen.hidden_nearer, 'right chunk')} nearer, at "
+            f"{seen.hidden_distance:.4f}, {'is' if seen.hidden_nearer == 1 else 'are'} hidden by the filter",
+        )
+    nearer = f"; the filter hides {seen.hidden_nearer:,} nearer" if seen.hidden_nearer else ""
+    zero = "; its vector is all zeros" if seen.zero else ""
+    return Verdict(RANKED_TOO_LOW, f"rank {rank:,} of {seen.rows:,}{_closer(seen)}{zero}{nearer}")
+
+
+def _would_be_found(seen: Evidence) -> bool:
+    """Is a right chunk that the filter hides nearer than the last that comes back?"""
+    if seen.hidden_distance is None or seen.last_distance is None:
+        return False
+    return seen.hidden_distance < seen.last_distance
 
 
 def _nowhere(seen: Evidence) -> Verdict:
+    if seen.right:
+        none = "it has no vector" if seen.right == 1 else "none of them has a vector"
+        return Verdict(LOST_BY_INDEX, f"{counted(seen.right, 'right chunk')}, but {none}")
     if seen.hidden:
-        return Verdict(HIDDEN_BY_FILTER, f"{seen.hidden:,} right chunks, none of which the filter lets through")
+        none = "which the filter hides" if seen.hidden == 1 else "none of which the filter lets through"
+        return Verdict(HIDDEN_BY_FILTER, f"{counted(seen.hidden, 'right chunk')}, {none}")
+    if seen.words:
+        return Verdict(
+            IN_NO_CHUNK,
+            f"its ids are of no chunk, but its words are in {seen.words:,} of {seen.rows:,}: were the ids made anew?",
+        )
     if seen.halves is not None:
         return Verdict(CUT_IN_TWO, f"begins in {seen.halves[0]} and ends in {seen.halves[1]}")
     return Verdict(IN_NO_CHUNK, f"none of {seen.rows:,} chunks is right")
+
+
+def counted(count: int, what: str) -> str:
+    """`1 chunk`, `2 chunks`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _closer(seen: Evidence) -> str:
@@ -108,29 +149,3 @@ def _closer(seen: Evidence) -> str:
         return ""
     gap = seen.first_distance - seen.last_distance
     return f", at {seen.first_distance:.4f}; rank {seen.top_k} is nearer by {gap:.4f} ({seen.last_distance:.4f})"
-
-
-def joined(end: str, start: str) -> list[str]:
-    """What two chunks in a row may have been before the cut, their overlap once.
-
-    Splitters drop the white space at a cut, so without an overlap both readings are given.
-    """
-    overlap = _overlap(end, start)
-    return [end + start[overlap:]] if overlap else [f"{end} {start}", end + start]
-
-
-def holds_across(end: str, start: str, holds: Callable[[str], bool]) -> bool:
-    """Do the two chunks hold between them what neither holds alone?"""
-    return not holds(end) and not holds(start) and any(holds(text) for text in joined(end, start))
-
-
-def _overlap(end: str, start: str) -> int:
-    """The length of the longest end of the one that is the other's start."""
-    end, start = end[-LONGEST_OVERLAP:], start[:LONGEST_OVERLAP]
-    seed = start[:8]
-    place = end.find(seed) if len(seed) == 8 else -1
-    while place >= 0:
-        if start.startswith(end[place:]):
-            return len(end) - place
-        place = end.find(seed, place + 1)
-    return next((length for length in range(min(7, len(end), len(start)), 0, -1) if end[-length:] == start[:length]), 0)

@@ -12,11 +12,16 @@ _TEXTS = ("id", "text", "kind", "evidence", "repair")
 _HEADINGS = ("id", "text", "verdict", "evidence", "repair")
 
 
+def _inert(cell: str) -> str:
+    """What a spreadsheet would take for a formula begins with an apostrophe, which it does not show."""
+    return f"'{cell}" if len(cell) > 1 and cell[0] in "=+-@" else cell
+
+
 def questions_table(questions: Sequence[Mapping[str, Any]]) -> Table:
     """From what a manifest says of the questions. `question` is the name in metadata.tsv; -1 stands for no number."""
     columns: dict[str, list[str]] = {"question": [f"q{number}" for number in range(1, len(questions) + 1)]}
     for heading, key in zip(_HEADINGS, _TEXTS, strict=True):
-        columns[heading] = [text_cell(one[key], _LONGEST) for one in questions]
+        columns[heading] = [_inert(text_cell(one[key], _LONGEST)) for one in questions]
     ranks = [one["first_rank"] for one in questions]
     columns["first_rank"] = [MISSING_NUMBER if rank is None else str(rank) for rank in ranks]
     columns["right_chunks"] = [str(one["right_chunks"]) for one in questions]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SHOWN = 3
-"""Questions whose hits are listed."""
+"""Questions whose hits are listed; of a set the hardest."""
 
 _GLYPHS = """\
 Glyphs: a star is a question; filled is retrieved, a square holds the answer, the number is the rank (1 = nearest of all
@@ -38,7 +38,9 @@ def readme(facts: Mapping[str, Any], *, sprites: bool, lines: bool) -> str:
         f"Collection {source['collection']}, {source['rows']:,} chunks; {facts['metric']}: {facts['distance']}.",
         "",
     ]
-    for question in facts["questions"][:_SHOWN]:
+    text += _evaluated(facts["evaluation"]) if "evaluation" in facts else []
+    shown = _shown(facts)
+    for question in shown:
         text += [f"Question: {' '.join(question['text'].split())}", f"Verdict: {question['verdict']}", ""]
         text += [question["lost"], ""] if "lost" in question else []
         for hit in question.get("returned", question["hits"]):
@@ -47,8 +49,10 @@ def readme(facts: Mapping[str, Any], *, sprites: bool, lines: bool) -> str:
             where = f"{hit['source'] or hit['id']}{page}"
             text.append(f"{hit['rank']:>4}  {hit['distance']:.4f}  {mark}{where}: {hit['text'][:80]}")
         text.append("")
-    if len(facts["questions"]) > _SHOWN:
-        text += [f"... and {len(facts['questions']) - _SHOWN} more questions: manifest.json has them all.", ""]
+    if len(facts["questions"]) > len(shown):
+        everywhere = "questions.tsv and manifest.json have" if "evaluation" in facts else "manifest.json has"
+        more = len(facts["questions"]) - len(shown)
+        text += [f"... and {more:,} more question{'' if more == 1 else 's'}: {everywhere} them all.", ""]
     text += [f"Warning: {warning}" for warning in facts["warnings"]]
     drawn = (_GLYPHS if sprites else "") + (_LINES if lines else "")
     made_by = {layout["name"]: layout["made_by"] for layout in facts["layouts"]}
@@ -60,3 +64,28 @@ def readme(facts: Mapping[str, Any], *, sprites: bool, lines: bool) -> str:
     several = "question (the nearest one), times_retrieved (for how many), "
     columns = _COLUMNS.format(question=several if len(facts["questions"]) > 1 else "")
     return "\n".join([*text, "", *filter(None, (drawn, "\n".join([*pictures, _VECTORS]), columns)), _HOW])
+
+
+def _shown(facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The first questions; of a set the one that the dartboard is about, then those furthest from being found."""
+    questions = facts["questions"]
+    if "evaluation" not in facts:
+        return list(questions[:_SHOWN])
+    missed = (one for one in questions if one["kind"] not in ("found", "answer_unknown"))
+    hardest = sorted(missed, key=lambda one: -(one["first_rank"] or 0))
+    order = [questions[facts["focus"]], *(one for one in hardest if one is not questions[facts["focus"]])]
+    return order[:_SHOWN]
+
+
+def _evaluated(found: Mapping[str, Any]) -> list[str]:
+    """Figures at the application's k, how many questions have each verdict, what was found odd."""
+    names = [f"{name}@{found['top_k']}" for name in ("hit", "recall", "precision", "ndcg")]
+    text = [f"{found['questions']:,} question{'' if found['questions'] == 1 else 's'} of {found['set']}:"]
+    for name in (*names, "mrr", "map"):
+        figure = found["metrics"].get(name)
+        if figure is not None:
+            sure = "" if figure["low"] is None else f" ({figure['low']:.3f} to {figure['high']:.3f})"
+            text.append(f"{name:>14}  {figure['value']:.3f}{sure}")
+    text += ["", *(f"{count:>6,}  {kind.replace('_', ' ')}" for kind, count in found["verdicts"].items() if count), ""]
+    text += [f"Finding: {finding['text']}" for finding in found["findings"]]
+    return [*text, ""]

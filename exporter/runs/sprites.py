@@ -35,6 +35,8 @@ _CLEAR = 0
 _NOBODYS = (255, 0, 255)
 """No glyph has a pixel of this colour."""
 _COMPRESSION = 3
+LEFT_OUT = "left out"
+"""The role of a row that a still picture leaves out; no sprite has it."""
 _NARROWER = {1: 1.0, 2: 0.82, 3: 0.6, 4: 0.46}
 
 

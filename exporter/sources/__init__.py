@@ -96,10 +96,11 @@ def open_source(spec: str | Path | Any, access: Access = NO_ACCESS) -> Source:
     if isinstance(spec, (str, Path)):
         from exporter.sources.database import FILE
         from exporter.sources.directory import Directory
-        from exporter.sources.parquet import COLLECTIONS, Parquet
+        from exporter.sources.parquet import COLLECTIONS, EMBEDDINGS, Parquet
 
-        before_0_4 = (Path(spec) / COLLECTIONS).exists() and not (Path(spec) / FILE).exists()
-        return Parquet(Path(spec)) if before_0_4 else Directory(spec)
+        path = Path(spec)
+        older = not (path / FILE).exists() and any((path / name).exists() for name in (COLLECTIONS, EMBEDDINGS))
+        return Parquet(path) if older else Directory(path)
     from exporter.sources.langchain import Client
 
     return Client(spec)

@@ -76,16 +76,21 @@ class Entry:
     batching: Batching | None
 
 
-def read_layout(database: Database) -> Layout:
-    """Raises `SourceError` where there are no Chroma tables, `UnknownLayout` where they are of an unknown version."""
+def versions(database: Database) -> dict[str, int]:
+    """The newest migration of each kind. Raises `SourceError` where there are no Chroma tables."""
     if not database.select("SELECT 1 FROM sqlite_master WHERE name = 'migrations'"):
         raise SourceError(f"{database.file} holds no tables of Chroma; give the directory that Chroma wrote")
-    versions = dict(database.select("SELECT dir, max(version) FROM migrations GROUP BY dir"))
-    if any(not OLDEST[name] <= versions.get(name, 0) <= NEWEST[name] for name in OLDEST):
-        raise UnknownLayout(", ".join(f"{name} {version}" for name, version in sorted(versions.items())))
-    if versions["metadb"] >= 5:
-        return Layout(CHROMA_1, arrays=versions["metadb"] >= 6)
-    return Layout(CHROMA_0_6 if versions["embeddings_queue"] >= 2 else CHROMA_0_4, arrays=False)
+    return dict(database.select("SELECT dir, max(version) FROM migrations GROUP BY dir"))
+
+
+def read_layout(database: Database) -> Layout:
+    """Raises `SourceError` where there are no Chroma tables, `UnknownLayout` where they are of an unknown version."""
+    found = versions(database)
+    if any(not OLDEST[name] <= found.get(name, 0) <= NEWEST[name] for name in OLDEST):
+        raise UnknownLayout(", ".join(f"{name} {version}" for name, version in sorted(found.items())))
+    if found["metadb"] >= 5:
+        return Layout(CHROMA_1, arrays=found["metadb"] >= 6)
+    return Layout(CHROMA_0_6 if found["embeddings_queue"] >= 2 else CHROMA_0_4, arrays=False)
 
 
 def read_entries(database: Database, rule: Rule) -> list[Entry]:
@@ -122,7 +127,7 @@ def _entry(database: Database, rule: Rule, row: Mapping[str, Any], place: Sequen
         dimension=row["dimension"],
         space=space,
         space_from=space_from,
-        model=model_of(schema, configuration),
+        model=model_of(schema, configuration, own),
         metadata=own,
         **dict(zip(("database", "tenant"), place, strict=False)),
     )

@@ -13,9 +13,10 @@ A collection of 0.4 to 0.6 that 1.x has opened shows all defaults, l2 among them
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, cast, get_args
 
-from exporter.records import RecordedModel, Space
+from exporter.records import INGEST_KEYS, INGESTED, RecordedModel, Space
 
 SPACES = get_args(Space)
 SCHEMA = (
@@ -50,13 +51,20 @@ def space_of(
     return ("l2", "Chroma's default") if older is None else (older, "hnsw:space in the metadata")
 
 
-def model_of(schema: Mapping[str, Any], configuration: Mapping[str, Any]) -> RecordedModel | None:
-    """The embedding function that is recorded by name, if one is: one without a name is recorded as `legacy`."""
+def model_of(
+    schema: Mapping[str, Any], configuration: Mapping[str, Any], metadata: Mapping[str, Any] = MappingProxyType({})
+) -> RecordedModel | None:
+    """The embedding function that is recorded by name, if one is: one without a name is recorded as `legacy`.
+
+    Chroma's own record counts first, then what an `ingest` wrote into the metadata.
+    """
     recorded = [_dig(schema, *path, "embedding_function") for path in SCHEMA]
     for function in (*recorded, configuration.get("embedding_function")):
         if isinstance(function, Mapping) and function.get("type") == "known" and "name" in function:
             return RecordedModel(str(function["name"]), dict(function.get("config") or {}))
-    return None
+    if not metadata.get(INGEST_KEYS["model_name"]):
+        return None
+    return RecordedModel(INGESTED, {name: metadata[key] for name, key in INGEST_KEYS.items() if key in metadata})
 
 
 def _is_default(config: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +12,7 @@ from exporter.errors import SourceError
 from exporter.records import Collection, Float32
 from exporter.sources import Filter, Rows, Source
 from exporter.sources import where as filters
-from exporter.sources.catalogue import UnknownLayout, find, read_entries, read_layout
+from exporter.sources.catalogue import UnknownLayout, find, read_entries, read_layout, versions
 from exporter.sources.changes import Changed, until_unchanged
 from exporter.sources.database import FILE, Database, explained, uses_wal
 from exporter.sources.private_copy import opened_by_chroma, private_copy, remove_leftovers
@@ -49,6 +49,11 @@ class Directory:
         except UnknownLayout as layout:
             with self._read_by_chroma(layout) as source:
                 return source.collections()
+
+    def tables(self) -> dict[str, int]:
+        """The newest migration of each kind that it has seen: Chroma migrates an older directory when it opens it."""
+        with nullcontext(self.path) if not uses_wal(self.path) else private_copy(self.path, segment="") as path:
+            return _tables(path)
 
     def read(
         self,
@@ -106,6 +111,11 @@ class Directory:
         name = f"{self.path} (tables of an unknown version: {layout})"
         with private_copy(self.path) as copy, opened_by_chroma(copy, self.location, name, *database) as source:
             yield source
+
+
+def _tables(path: Path) -> dict[str, int]:
+    with closing(Database(path)) as database:
+        return versions(database)
 
 
 def _read(

@@ -73,13 +73,13 @@ class ClientSource:
 
     def __init__(self, client: Any, location: str, rule: str, faults: Faults) -> None:
         self.location = location
-        self._client, self._rule, self._faults = client, rule, faults
+        self.client, self._rule, self._faults = client, rule, faults
 
     def collections(self) -> list[Collection]:
         """Every collection of the client's database, by name."""
         with self._faults.told():
             found: list[Any] = []
-            while page := self._client.list_collections(limit=PAGE, offset=len(found)):
+            while page := self.client.list_collections(limit=PAGE, offset=len(found)):
                 found += page
         return sorted((describe(each, self._faults) for each in found), key=lambda collection: collection.name)
 
@@ -109,7 +109,7 @@ class ClientSource:
     def _get(self, collection: Collection) -> Any:
         with self._faults.told():
             # None, or chromadb builds the function that it recorded, which may need a key or load a model
-            return self._client.get_collection(collection.name, embedding_function=None)
+            return self.client.get_collection(collection.name, embedding_function=None)
 
 
 class PagedRows:
@@ -206,7 +206,7 @@ def describe(collection: Any, faults: Faults) -> Collection:
         dimension=dimension,
         space=space,
         space_from=space_from,
-        model=model_of({}, configuration),
+        model=model_of({}, configuration, metadata),
         metadata=_sorted(metadata) or {},
         database=collection.database,
         tenant=collection.tenant,

@@ -3,224 +3,73 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from exporter.embedding.check import ALIKE, ModelCheck, compare, cosines_of
-from exporter.embedding.models import Model
-from exporter.errors import ExporterError, QueryError
+from exporter.embedding.check import ALIKE
+from exporter.errors import QueryError
 from exporter.evaluation.findings import Finding, ModelFacts, Texts, find_all
-from exporter.evaluation.metrics import DEPTH, Figure, Judged, score, summarise
+from exporter.evaluation.metrics import DEPTH, Judged, nowhere, score, summarise
 from exporter.evaluation.question_sets import Asked, QuestionSet, Target
-from exporter.evaluation.verdicts import ANSWER_UNKNOWN, REPAIRS, Evidence, Verdict, decide, holds_across
-from exporter.records import Batch, Collection, Float32, Float64, Int64, Nearest, Progress, Space, source_of
+from exporter.evaluation.relevance import Borders, Documents, Right, words_decide
+from exporter.evaluation.verdicts import ANSWER_UNKNOWN, Evidence, Verdict, decide
+from exporter.records import Batch, Float32, Float64, Int64, Nearest, Progress, Space, source_of
 from exporter.retrieval.answers import Matcher, holding, match_any
 from exporter.retrieval.distance import pair_distances
 from exporter.retrieval.nearest import Ranker, count_nearer
-from exporter.sources import Filter, Rows, Source
+from exporter.sources import Rows
+from exporter.workflows.assessment import Assessed, Assessment, Setting
+from exporter.workflows.checks import ask_the_index, cosines_again, is_lost, model_facts, rounding
 
-CHECKED = 64
-"""How many stored chunks are embedded again to see whether one model, this one, made the collection."""
 MEASURED = 2000
 """How many texts are counted in the model's tokens."""
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What the questions are put to, and how."""
-
-    source: Source
-    collection: Collection
-    metric: Space
-    model: Model | None
-    top_k: int
-    where: Filter | None = None
-    where_document: Filter | None = None
-    index: bool = True
-
-    @property
-    def filtered(self) -> bool:
-        """Does a filter hide chunks?"""
-        return self.where is not None or self.where_document is not None
-
-
-@dataclass(frozen=True)
-class Assessed:
-    """One question, and what became of it. `ranking` and `distances` are its nearest chunks, `right` says which of
-    them are right; `scores` by measure, None for a question without a known answer.
-    """
-
-    asked: Asked
-    ranking: tuple[str, ...]
-    distances: Float64
-    right: tuple[bool, ...]
-    right_chunks: int
-    first_rank: int | None
-    verdict: Verdict
-    scores: dict[str, float] | None
-
-    def to_json(self, top_k: int) -> dict[str, Any]:
-        """An entry of `per_question`."""
-        hits = list(zip(self.ranking, self.distances.tolist(), self.right, strict=True))[:top_k]
-        return {
-            "id": self.asked.id,
-            "question": self.asked.text,
-            "verdict": self.verdict.kind,
-            "evidence": self.verdict.evidence,
-            "repair": self.verdict.repair,
-            "first_rank": self.first_rank,
-            "right_chunks": self.right_chunks,
-            "metrics": self.scores,
-            "hits": [
-                {"rank": rank, "id": id, "distance": distance, "right": right}
-                for rank, (id, distance, right) in enumerate(hits, start=1)
-            ],
-        }
-
-
-@dataclass(frozen=True)
-class Assessment:
-    """What a question set shows of a collection."""
-
-    collection: str
-    metric: Space
-    rows: int
-    top_k: int
-    model: str | None
-    per_question: tuple[Assessed, ...]
-    judged: tuple[Judged, ...]
-    metrics: dict[str, Figure]
-    findings: tuple[Finding, ...]
-    warnings: tuple[str, ...]
-    check: ModelCheck | None = None
-
-    @property
-    def verdicts(self) -> dict[str, int]:
-        """How many questions each verdict has; every verdict is there."""
-        counts = Counter(one.verdict.kind for one in self.per_question)
-        return {kind: counts[kind] for kind in REPAIRS}
-
-    def hardest(self, most: int) -> list[int]:
-        """The questions that a picture shows first, by their places: the first missed one; then the others, the
-        furthest from being found first; those that no chunk answers after those that some chunk does, found ones last.
-        """
-        ranks = [one.first_rank for one in self.per_question]
-
-        def hardness(question: int) -> tuple[int, int]:
-            rank = ranks[question]
-            if rank is None:
-                return (1, 0) if self.per_question[question].scores is not None else (3, 0)
-            return (0 if rank > self.top_k else 2, -rank)
-
-        missed = [question for question, rank in enumerate(ranks) if rank is not None and rank > self.top_k]
-        order = [*missed[:1], *sorted(range(len(ranks)), key=hardness)]
-        return list(dict.fromkeys(order))[:most]
-
-    def right(self) -> list[set[str]]:
-        """For each question the ids of the chunks that are right."""
-        found = {one.question: {id for id, grade in one.right.items() if grade > 0} for one in self.judged}
-        return [found.get(one.asked.id, set()) for one in self.per_question]
-
-    def to_json(self) -> dict[str, Any]:
-        """What `evaluate --json` prints; `questions`, `metrics`, `verdicts`, `per_question`, `findings` stay."""
-        return {
-            "questions": len(self.per_question),
-            "collection": self.collection,
-            "rows": self.rows,
-            "metric": self.metric,
-            "model": self.model,
-            "top_k": self.top_k,
-            "metrics": {name: figure.to_json() for name, figure in self.metrics.items()},
-            "verdicts": self.verdicts,
-            "per_question": [one.to_json(self.top_k) for one in self.per_question],
-            "findings": [finding.to_json() for finding in self.findings],
-            "warnings": list(self.warnings),
-        }
-
-
 def matchers_of(asked: QuestionSet, how: str, accents: bool, threshold: float) -> list[Matcher | None]:
-    """What tells a right text from others for each question; None where ids decide, or nothing does.
+    """What finds an answer to each question in a text; None where it has none.
 
     Raises QueryError for an answer that is no regular expression, with the line where it stands.
     """
     found: list[Matcher | None] = []
     for one in asked.questions:
         try:
-            by_text = one.answers and not any(target.id is not None for target in one.relevant)
-            found.append(match_any(one.answers, how, accents=accents, threshold=threshold) if by_text else None)
+            found.append(match_any(one.answers, how, accents=accents, threshold=threshold) if one.answers else None)
         except QueryError as error:
             raise QueryError(f"{one.where}: {error}") from None
     return found
 
 
-@dataclass
-class _Right:
-    """Which chunks are right for whom, gathered batch by batch.
-
-    A chunk is right when its id is listed. Of a listed source or page every chunk is, or, where answers are given too,
-    every chunk that holds one. Without a list, every chunk that holds an answer.
-    """
+@dataclass(frozen=True)
+class _Set:
+    """The questions, what finds their answers, and their (q, d) vectors."""
 
     asked: Sequence[Asked]
     matchers: Sequence[Matcher | None]
-    positions: list[list[int]] = field(init=False)
-    grades: list[list[int]] = field(init=False)
-    met: set[tuple[int, Target]] = field(default_factory=set)
+    vectors: Float32
 
-    def __post_init__(self) -> None:
-        self.positions = [[] for _ in self.asked]
-        self.grades = [[] for _ in self.asked]
-        self._by_id: dict[str, list[tuple[int, Target]]] = {}
-        self._by_source: dict[str, list[tuple[int, Target]]] = {}
-        for question, one in enumerate(self.asked):
-            for target in one.relevant:
-                table, key = (self._by_id, target.id) if target.id is not None else (self._by_source, target.source)
-                table.setdefault(str(key), []).append((question, target))
-        self._everywhere = np.array([not one.relevant for one in self.asked], bool)
+    @property
+    def deciding(self) -> list[Matcher | None]:
+        """The matchers of those whose words say what is right."""
+        return [matcher if words_decide(one) else None for one, matcher in zip(self.asked, self.matchers, strict=True)]
 
-    def add(self, batch: Batch, first: int) -> tuple[Int64, Int64]:
-        """The right pairs (question, row of the batch) of a batch that starts at position `first`; grade 0 too."""
-        held = holding(batch.texts, self.matchers)
-        graded: dict[tuple[int, int], int] = {}
-        for row, id in enumerate(batch.ids):
-            for question, target in self._by_id.get(id, ()):
-                graded[question, row] = target.grade
-                self.met.add((question, target))
-        if self._by_source:
-            for row, metadata in enumerate(batch.metadatas):
-                source = source_of(metadata)
-                for question, target in self._by_source.get(source, ()) if source is not None else ():
-                    if target.page is not None and str((metadata or {}).get("page")) != target.page:
-                        continue
-                    self.met.add((question, target))
-                    if self.matchers[question] is None or held[question, row]:
-                        graded.setdefault((question, row), target.grade)
-        for question, row in np.argwhere(held & self._everywhere[:, None]).tolist():
-            graded[question, row] = 1
-        pairs = sorted(graded)
-        for question, row in pairs:
-            self.positions[question].append(first + row)
-            self.grades[question].append(graded[question, row])
-        right = [pair for pair in pairs if graded[pair] > 0]
-        table = np.array(right, np.int64).reshape(-1, 2)
-        return table[:, 0], table[:, 1]
 
-    def count(self, question: int) -> int:
-        """How many chunks are right for it."""
-        return sum(grade > 0 for grade in self.grades[question])
+@dataclass(frozen=True)
+class _Elsewhere:
+    """What is known of right chunks that the ranking has not, by question.
 
-    def unmet(self) -> list[Target]:
-        """What is listed and is of no chunk."""
-        return [
-            target
-            for question, one in enumerate(self.asked)
-            for target in one.relevant
-            if (question, target) not in self.met
-        ]
+    `hidden`: grades of those that the filter hides; `away`: their distances. `unmet`: what is listed and is of no
+    chunk. `halves`: the chunks in which an answer begins and ends; `words`: how many chunks hold one, whatever the ids
+    say.
+    """
+
+    unmet: Mapping[int, list[Target]]
+    halves: Mapping[int, tuple[str, str]]
+    words: Mapping[int, int]
+    hidden: Mapping[int, dict[str, int]] = field(default_factory=dict)
+    away: Mapping[int, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -232,14 +81,18 @@ class _Seen:
     ids: Sequence[str]
     sources: Sequence[str | None]
     nearest: Nearest
-    right: _Right
+    right: Right
     texts: Texts
     first_position: Int64
     first_distance: Float64
     first_rank: Int64
     sample: Batch
     sample_positions: Int64
-    halves: dict[int, tuple[str, str]]
+    elsewhere: _Elsewhere | None
+
+    def graded(self, question: int) -> dict[str, int]:
+        """The grades of the chunks that were judged for it, by id."""
+        return {self.ids[position]: grade for position, grade in self.right.graded(question)}
 
 
 def assess(
@@ -249,27 +102,25 @@ def assess(
 
     Raises QueryError when the filter leaves no chunk, RowsError when no chunk has a vector.
     """
+    questions = _Set(asked.questions, matchers, vectors)
     filters = {"where": setting.where, "where_document": setting.where_document}
-    seen = setting.source.read(
-        setting.collection, partial(_look, asked.questions, matchers, vectors, setting, progress), **filters
+    seen = setting.source.read(setting.collection, partial(_look, questions, setting, progress), **filters)
+    elsewhere = seen.elsewhere or setting.source.read(
+        setting.collection, partial(_look_behind, questions, setting.metric, seen, progress)
     )
-    hidden, halves = _look_elsewhere(asked.questions, matchers, setting, seen, progress)
-    warnings = list(asked.warnings)
-    unmet = seen.right.unmet()
-    if unmet:
-        where = "no chunk that the filter leaves" if setting.filtered else "no chunk"
-        examples = ", ".join(dict.fromkeys(str(target) for target in unmet[:3]))
-        warnings.append(f"{len(unmet):,} relevant ids or sources of the set are of {where} ({examples})")
-    facts, cosines = _check_model(setting, seen, progress)
-    by_index = _ask_the_index(vectors, setting, seen, progress, warnings)
+    warnings = [*asked.warnings, *_unmet(elsewhere)]
+    facts, check = model_facts(setting.model, seen.sample, progress)
+    missed = set(seen.first_position[seen.first_rank > setting.top_k].tolist())
+    cosines = cosines_again(setting.model, seen.sample, seen.sample_positions, missed, progress)
+    lost = _lost_by_index(vectors, setting, seen, progress, warnings)
     verdicts = [
-        decide(_evidence(question, one, setting, seen, facts, cosines, by_index, hidden, halves))
+        decide(_evidence(question, one, setting, seen, elsewhere, facts, cosines, question in lost))
         for question, one in enumerate(asked.questions)
     ]
-    judged = [_judged(question, one, seen) for question, one in enumerate(asked.questions)]
+    judged = [_judged(question, one, seen, elsewhere) for question, one in enumerate(asked.questions)]
     known = [question for question, verdict in enumerate(verdicts) if verdict.kind != ANSWER_UNKNOWN]
     progress("scoring", 0, None)
-    scores = dict(zip(known, score([judged[question] for question in known]), strict=True))
+    scores = dict(zip(known, score([judged[question] for question in known], setting.top_k), strict=True))
     return Assessment(
         collection=setting.collection.name,
         metric=setting.metric,
@@ -284,48 +135,52 @@ def assess(
         metrics=summarise(list(scores.values()), [judged[question].first_rank for question in known]),
         findings=tuple(_findings(setting, seen, facts)),
         warnings=tuple(warnings),
-        check=_check_of(facts),
+        check=check,
     )
 
 
-def _look(
-    asked: Sequence[Asked],
-    matchers: Sequence[Matcher | None],
-    vectors: Float32,
-    setting: Setting,
-    progress: Progress,
-    rows: Rows,
-) -> _Seen:
-    """One pass for ranks, right chunks and texts; one more for the ranks of right chunks far down, where some are."""
+def _look(asked: _Set, setting: Setting, progress: Progress, rows: Rows) -> _Seen:
+    """One pass for ranks, right chunks and texts; one more for the ranks of right chunks far down, and one for answers
+    across borders, where some are.
+    """
     if rows.count == 0:
         raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
-    ranker = Ranker(vectors, setting.metric, max(DEPTH, setting.top_k))
-    right, texts = _Right(asked, matchers), Texts()
+    ranker = Ranker(asked.vectors, setting.metric, max(DEPTH, setting.top_k))
+    right, texts, documents, deciding = Right(asked.asked), Texts(), Documents(), asked.deciding
     ids: list[str] = []
     sources: list[str | None] = []
     known: dict[str | None, str | None] = {}  # one object a source, not one a chunk
-    first_position, first_distance = np.full(len(asked), -1, np.int64), np.full(len(asked), np.inf)
+    first_position, first_distance = np.full(len(asked.asked), -1, np.int64), np.full(len(asked.asked), np.inf)
     for batch in rows.batches(texts=True, metadatas=True):
         ranker.add(batch)
-        questions, places = right.add(batch, len(ids))
-        away = pair_distances(batch.vectors[places], vectors[questions], setting.metric)
+        questions, places = right.add(batch, holding(batch.texts, deciding), len(ids))
+        away = pair_distances(batch.vectors[places], asked.vectors[questions], setting.metric)
         for question, place, distance in zip(questions.tolist(), places.tolist(), away.tolist(), strict=True):
             if distance < first_distance[question]:  # of equals the first in stored order; a lost vector is NaN
                 first_distance[question], first_position[question] = distance, len(ids) + place
         for id, text in zip(batch.ids, batch.texts, strict=True):
             texts.add(id, text)
+        documents.add(batch.metadatas)
         ids += batch.ids
         sources += [known.setdefault(source, source) for source in map(source_of, batch.metadatas)]
         progress("reading", len(ids), rows.count)
     nearest = ranker.nearest()
-    first_rank = _ranks(nearest, vectors, setting.metric, first_position, first_distance, rows)
-    halves = {} if setting.filtered else _halves(asked, matchers, right, rows, progress)
+    first_rank = _ranks(nearest, asked.vectors, setting.metric, first_position, first_distance, rows)
     wanted = set(np.linspace(0, len(ids) - 1, min(MEASURED, len(ids))).astype(int).tolist())
     wanted |= set(first_position[first_rank > setting.top_k].tolist())
     positions = np.array(sorted(wanted), np.int64)
-    sample = _joined(rows.take(positions))
     return _Seen(
-        ids, sources, nearest, right, texts, first_position, first_distance, first_rank, sample, positions, halves
+        ids=ids,
+        sources=sources,
+        nearest=nearest,
+        right=right,
+        texts=texts,
+        first_position=first_position,
+        first_distance=first_distance,
+        first_rank=first_rank,
+        sample=_joined(rows.take(positions)),
+        sample_positions=positions,
+        elsewhere=None if setting.filtered else _across(asked, right, documents, rows, progress),
     )
 
 
@@ -343,120 +198,73 @@ def _ranks(
     return ranks
 
 
-def _halves(
-    asked: Sequence[Asked], matchers: Sequence[Matcher | None], right: _Right, rows: Rows, progress: Progress
-) -> dict[int, tuple[str, str]]:
-    """For questions that no chunk answers: the first two chunks in a row of one source that hold an answer together."""
+def _across(asked: _Set, right: Right, documents: Documents, rows: Rows, progress: Progress) -> _Elsewhere:
+    """Of the whole collection: what is of no chunk, and answers across borders, of questions that no chunk answers."""
     missing = {
-        question: matcher
-        for question, matcher in enumerate(matchers)
+        question: (asked.asked[question], matcher)
+        for question, matcher in enumerate(asked.matchers)
         if matcher is not None and not right.positions[question]
     }
-    found: dict[int, tuple[str, str]] = {}
-    last: dict[str | None, tuple[str, str]] = {}
-    done = 0
-    for batch in rows.batches(texts=True, metadatas=True) if missing else ():
-        for id, text, metadata in zip(batch.ids, batch.texts, batch.metadatas, strict=True):
-            source = source_of(metadata)
-            if text and source in last:
-                before, end = last[source]
-                for question, matcher in list(missing.items()):
-                    wanted = {target.source for target in asked[question].relevant}
-                    if (not wanted or source in wanted) and holds_across(end, text, matcher):
-                        found[question] = (before, id)
-                        del missing[question]
-            if text:
-                last[source] = (id, text)
+    borders, done = Borders(missing, documents.in_order() if missing else {}), 0
+    for batch in rows.batches(texts=True) if missing else ():
+        borders.add(batch, done)
         done += len(batch)
         progress("looking for answers that were cut", done, rows.count)
-    return found
+    unmet = {question: right.unmet(question) for question in range(len(asked.asked))}
+    return _Elsewhere(unmet, borders.found, borders.held)
 
 
-def _look_elsewhere(
-    asked: Sequence[Asked], matchers: Sequence[Matcher | None], setting: Setting, seen: _Seen, progress: Progress
-) -> tuple[dict[int, int], dict[int, tuple[str, str]]]:
-    """Without the filter: how many right chunks it hides, for questions to which it leaves none; and cut answers."""
-    if not setting.filtered:
-        return {}, seen.halves
-    missing = [question for question, first in enumerate(seen.first_position.tolist()) if first < 0]
-    missing = [question for question in missing if asked[question].answers or asked[question].relevant]
-    if not missing:
-        return {}, {}
-    questions, their = [asked[question] for question in missing], [matchers[question] for question in missing]
-
-    def look(rows: Rows) -> tuple[_Right, dict[int, tuple[str, str]]]:
-        right, done = _Right(questions, their), 0
-        for batch in rows.batches(texts=True, metadatas=True):
-            right.add(batch, done)
-            done += len(batch)
-            progress("looking behind the filter", done, rows.count)
-        return right, _halves(questions, their, right, rows, progress)
-
-    right, halves = setting.source.read(setting.collection, look)
-    counts = {question: right.count(place) for place, question in enumerate(missing)}
-    return counts, {missing[place]: ids for place, ids in halves.items()}
+def _look_behind(asked: _Set, metric: Space, seen: _Seen, progress: Progress, rows: Rows) -> _Elsewhere:
+    """Without the filter: which right chunks it hides, of every question; and answers across borders."""
+    right, documents, deciding, done = Right(asked.asked), Documents(), asked.deciding, 0
+    visible = [seen.graded(question) for question in range(len(asked.asked))]
+    hidden: list[dict[str, int]] = [{} for _ in asked.asked]
+    away: list[list[float]] = [[] for _ in asked.asked]
+    for batch in rows.batches(texts=True, metadatas=True):
+        questions, places = right.add(batch, holding(batch.texts, deciding), done)
+        distances = pair_distances(batch.vectors[places], asked.vectors[questions], metric)
+        for question, place, distance in zip(questions.tolist(), places.tolist(), distances.tolist(), strict=True):
+            if batch.ids[place] not in visible[question]:
+                hidden[question][batch.ids[place]] = right.grade(question, done + place)
+                away[question].append(distance)
+        documents.add(batch.metadatas)
+        done += len(batch)
+        progress("looking behind the filter", done, rows.count)
+    found = _across(asked, right, documents, rows, progress)
+    return replace(found, hidden=dict(enumerate(hidden)), away=dict(enumerate(away)))
 
 
-def _check_model(setting: Setting, seen: _Seen, progress: Progress) -> tuple[ModelFacts, dict[int, float]]:
-    """What embedding stored chunks again says: of some of all chunks, and of the right ones that were missed (cosine
-    by position).
-    """
-    model, sample = setting.model, seen.sample
-    if model is None:
-        return ModelFacts(None), {}
-    with_text = [row for row, text in enumerate(sample.texts) if text and text.strip()]
-    if not with_text:
-        return ModelFacts(model.name), {}
-    cut = []
-    if model.longest is not None:
-        progress("counting tokens", 0, None)
-        counts = model.tokens([str(sample.texts[row]) for row in with_text])
-        cut = [row for row, count in zip(with_text, counts, strict=True) if count > model.longest]
-    spread = [with_text[i] for i in np.linspace(0, len(with_text) - 1, min(CHECKED, len(with_text))).astype(int)]
-    progress("checking the model", 0, None)
-    check = compare(sample.vectors[spread], model.embed_chunks([str(sample.texts[row]) for row in spread]))
-    same = check.median_cosine >= ALIKE
-    facts = ModelFacts(
-        name=model.name,
-        checked=check.checked,
-        median_cosine=check.median_cosine,
-        fell_out=check.fell_out,
-        same=same,
-        cut=len(cut),
-        measured=len(with_text),
-        longest=model.longest,
-        cut_examples=tuple(sample.ids[row] for row in cut[:3]),
+def _unmet(elsewhere: _Elsewhere) -> list[str]:
+    """A warning of what is listed and is of no chunk."""
+    unmet = [target for targets in elsewhere.unmet.values() for target in targets]
+    if not unmet:
+        return []
+    examples = ", ".join(dict.fromkeys(str(target) for target in unmet[:3]))
+    what = (
+        "1 relevant id or source of the set is"
+        if len(unmet) == 1
+        else f"{len(unmet):,} relevant ids or sources of the set are"
     )
-    missed = set(seen.first_position[seen.first_rank > setting.top_k].tolist())
-    row_of = {position: row for row, position in enumerate(seen.sample_positions.tolist())}
-    again = [row for row in (row_of[position] for position in sorted(missed)) if row in set(with_text)]
-    if not same or not again:
-        return facts, {}
-    cosines = cosines_of(sample.vectors[again], model.embed_chunks([str(sample.texts[row]) for row in again]))
-    return facts, {int(seen.sample_positions[row]): float(one) for row, one in zip(again, cosines, strict=True)}
+    return [f"{what} of no chunk ({examples})"]
 
 
-def _ask_the_index(
+def _lost_by_index(
     vectors: Float32, setting: Setting, seen: _Seen, progress: Progress, warnings: list[str]
-) -> dict[int, set[str]]:
-    """What Chroma's own query returns to the questions whose right chunks are in the exact top k."""
+) -> set[int]:
+    """The questions whose right chunks are in the exact top k, and not in what Chroma's own query returns."""
     found = np.flatnonzero((seen.first_rank > 0) & (seen.first_rank <= setting.top_k))
-    if not setting.index or not len(found):
-        return {}
-    progress("asking Chroma's own index", 0, None)
-    top_k = min(setting.top_k, seen.nearest.rows)
-    try:
-        answers = setting.source.query(
-            setting.collection,
-            vectors[found],
-            top_k,
-            where=setting.where,
-            where_document=setting.where_document,
-        )
-    except ExporterError as error:
-        warnings.append(f"Chroma's own index could not be asked, so what it loses is not known: {error}")
-        return {}
-    return {int(question): set(ids) for question, ids in zip(found, answers, strict=True)}
+    top_k = min(setting.top_k, seen.nearest.rows - seen.nearest.lost)
+    answers = ask_the_index(vectors[found], setting, top_k, progress, warnings)
+    lost = set()
+    for question, returned in zip(found.tolist(), answers or (), strict=answers is not None):
+        positions, distances = seen.nearest.top(question, seen.nearest.rows), seen.nearest.distances[question].tolist()
+        nearest = {seen.ids[position]: distance for position, distance in zip(positions, distances, strict=False)}
+        right = {id for id, grade in seen.graded(question).items() if grade > 0}
+        beyond = distances[len(positions) - 1]
+        first = float(seen.first_distance[question])
+        if is_lost(returned, right, nearest, beyond, first, rounding(setting.metric, vectors[question], first), top_k):
+            lost.add(question)
+    return lost
 
 
 def _evidence(
@@ -464,42 +272,55 @@ def _evidence(
     one: Asked,
     setting: Setting,
     seen: _Seen,
+    elsewhere: _Elsewhere,
     facts: ModelFacts,
-    cosines: dict[int, float],
-    by_index: dict[int, set[str]],
-    hidden: dict[int, int],
-    halves: dict[int, tuple[str, str]],
+    cosines: Mapping[int, float],
+    lost: bool,
 ) -> Evidence:
     rank = int(seen.first_rank[question]) or None
-    right = {
-        seen.ids[position]
-        for position, grade in zip(seen.right.positions[question], seen.right.grades[question], strict=True)
-        if grade > 0
-    }
     last = seen.nearest.distances[question, min(setting.top_k, seen.nearest.distances.shape[1]) - 1]
-    cosine = facts.median_cosine if not facts.same else cosines.get(int(seen.first_position[question]))
+    first_distance = float(seen.first_distance[question])
+    position = int(seen.first_position[question])
+    behind = [distance for distance in elsewhere.away.get(question, ()) if np.isfinite(distance)]
     return Evidence(
         asked=bool(one.answers) or any(target.grade > 0 for target in one.relevant),
         top_k=setting.top_k,
         rows=seen.nearest.rows,
-        right=len(right),
+        right=seen.right.count(question),
         first_rank=rank,
-        first_distance=float(seen.first_distance[question]) if rank else None,
+        first_distance=first_distance if rank else None,
         last_distance=float(last),
-        by_index=len(right & by_index[question]) if question in by_index else None,
-        cosine=cosine,
-        alike=facts.same and (cosine is None or cosine >= ALIKE),
-        hidden=hidden.get(question, 0),
-        halves=halves.get(question),
+        lost=lost,
+        cosine=cosines.get(position),
+        median_cosine=facts.median_cosine,
+        alike=ALIKE,
+        zero=bool(rank) and _is_zero(seen, position),
+        hidden=len(elsewhere.hidden.get(question, ())),
+        hidden_nearer=sum(distance < first_distance for distance in behind),
+        hidden_distance=min(behind, default=None),
+        halves=elsewhere.halves.get(question),
+        words=elsewhere.words.get(question, 0),
     )
 
 
-def _judged(question: int, one: Asked, seen: _Seen) -> Judged:
-    graded = zip(seen.right.positions[question], seen.right.grades[question], strict=True)
+def _is_zero(seen: _Seen, position: int) -> bool:
+    """Is its vector all zeros? Known of those that were missed, which are in the sample."""
+    row = int(np.searchsorted(seen.sample_positions, position))
+    there = row < len(seen.sample_positions) and seen.sample_positions[row] == position
+    return there and not seen.sample.vectors[row].any()
+
+
+def _judged(question: int, one: Asked, seen: _Seen, elsewhere: _Elsewhere) -> Judged:
+    """What it ranks, and all that is right: also what the filter hides, and what is of no chunk."""
+    gone = {
+        target.id if target.id is not None else nowhere(str(target)): target.grade
+        for target in elsewhere.unmet.get(question, ())
+        if target.grade > 0
+    }
     return Judged(
         question=one.id,
         ranking=[seen.ids[position] for position in seen.nearest.top(question, seen.nearest.positions.shape[1])],
-        right={seen.ids[position]: grade for position, grade in graded},
+        right={**gone, **elsewhere.hidden.get(question, {}), **seen.graded(question)},
         first_rank=int(seen.first_rank[question]) or None,
     )
 
@@ -519,12 +340,6 @@ def _assessed(
     )
 
 
-def _check_of(facts: ModelFacts) -> ModelCheck | None:
-    if facts.median_cosine is None:
-        return None
-    return ModelCheck(facts.checked, facts.median_cosine, facts.fell_out)
-
-
 def _findings(setting: Setting, seen: _Seen, facts: ModelFacts) -> list[Finding]:
     top = seen.nearest.positions[:, : setting.top_k]
     retrievals = np.bincount(top[top >= 0], minlength=seen.nearest.rows)
@@ -538,7 +353,7 @@ def _findings(setting: Setting, seen: _Seen, facts: ModelFacts) -> list[Finding]
         retrieved_ids=[(position, seen.ids[position]) for position in back],
         questions=len(top),
         sources=Counter(source for source in seen.sources if source is not None),
-        retrieved_sources=Counter(str(seen.sources[position]) for position in back),
+        retrieved_sources=Counter(source for source in map(seen.sources.__getitem__, back) if source is not None),
         top_k=setting.top_k,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any, Literal
 
 from exporter.embedding.encoders import Encoder
 from exporter.errors import OutputError, UsageError
-from exporter.evaluation.metrics import MEASURES, to_qrels, to_run
+from exporter.evaluation.metrics import measures, to_qrels, to_run
 from exporter.records import Notice, Progress, Space, no_notice, no_progress
 from exporter.retrieval.answers import FUZZY, MATCHES
 from exporter.retrieval.distance import METRICS
 from exporter.sources import NO_ACCESS, Access, Filter, open_source, where
-from exporter.workflows.assess import Assessment, Setting, assess, matchers_of
+from exporter.workflows.assess import assess, matchers_of
+from exporter.workflows.assessment import Assessment, Setting
 from exporter.workflows.collections import choose
 from exporter.workflows.export import export_and_assess
 from exporter.workflows.question_set import embed_set, load_set
@@ -123,9 +125,9 @@ def evaluate_and_export(
     return found, written
 
 
-def thresholds(wanted: Iterable[str]) -> dict[str, float]:
-    """`hit@5=0.8` and the like. Raises UsageError for an unknown metric or no number."""
-    found = {}
+def thresholds(wanted: Iterable[str], top_k: int) -> dict[str, float]:
+    """`hit@5=0.8` and the like, at the usual k and at `top_k`. Raises UsageError for an unknown metric or no number."""
+    known, found = measures(top_k), {}
     for one in wanted:
         name, _, value = one.partition("=")
         name = name.strip().lower()
@@ -133,8 +135,8 @@ def thresholds(wanted: Iterable[str]) -> dict[str, float]:
             found[name] = float(value)
         except ValueError:
             raise UsageError(f"--min {one!r}: write it like --min hit@5=0.8") from None
-        if name not in MEASURES:
-            raise UsageError(f"--min {one!r}: unknown metric; there are {', '.join(MEASURES)}")
+        if name not in known:
+            raise UsageError(f"--min {one!r}: unknown metric; there are {', '.join(known)}")
         if not 0 <= found[name] <= 1:
             raise UsageError(f"--min {one!r}: every metric lies between 0 and 1")
     return found
@@ -150,6 +152,13 @@ def missed(assessment: Assessment, wanted: Mapping[str, float]) -> list[str]:
         elif value < least:
             found.append(f"{name} is {value:.4f}, below {least:g}")
     return found
+
+
+def check_trec(path: Path) -> None:
+    """Raises OutputError when a ranking can't be written there, before any work is done."""
+    folder = next(one for one in (path.parent, *path.parent.parents) if one.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise OutputError(f"--trec {path} can't be written: name a file in a folder that you may write to")
 
 
 def write_trec(assessment: Assessment, path: Path) -> Path:

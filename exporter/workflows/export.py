@@ -13,7 +13,7 @@ import numpy as np
 
 from exporter.embedding import models
 from exporter.embedding.cache import users_cache
-from exporter.embedding.check import ModelCheck, compare
+from exporter.embedding.check import ModelCheck
 from exporter.errors import ModelError, OutputError, QueryError, UsageError
 from exporter.records import (
     Batch,
@@ -40,7 +40,9 @@ from exporter.runs.verify import structural_faults
 from exporter.runs.views import MOST_ENTRIES
 from exporter.sharing.picture import Panel, draw_run, panels, save
 from exporter.sources import Rows, open_source, where
-from exporter.workflows.assess import Assessment, Setting, assess
+from exporter.workflows.assess import assess
+from exporter.workflows.assessment import Assessment, Setting
+from exporter.workflows.checks import CHECKED_FOR_ONE, embed_again
 from exporter.workflows.collections import choose
 from exporter.workflows.facts import Seen, facts_of
 from exporter.workflows.pictures import OTHER_VIEWS, Pictures, draw_pictures
@@ -51,8 +53,6 @@ from exporter.workflows.run import Run, open_run
 
 HARDEST = 20
 """Questions of a set that have bookmarks of their own, at most."""
-CHECKED = 16
-"""How many stored chunks are embedded again to see whether the model is the collection's."""
 
 
 def export(
@@ -179,7 +179,7 @@ def _embed_questions(
         progress("loading the model", 0, None)
         model = models.load_model(request.model, collection, request.base_url, users_cache() if request.cache else None)
         if model.host:
-            notice(f"the question, and up to {CHECKED} chunks to check the model, are sent to {model.host}")
+            notice(f"the question, and up to {CHECKED_FOR_ONE} chunks to check the model, are sent to {model.host}")
         progress("embedding the question", 0, None)
         vectors, name = model.embed_questions(texts), f"the model {model.name}"
     models.fit(vectors, collection, name)
@@ -280,14 +280,11 @@ def _counted(batches: Iterable[Batch], total: int, progress: Progress) -> Iterab
 
 
 def check_model(model: models.Model, points: Points, progress: Progress) -> ModelCheck | None:
-    """Embed some of the stored texts again, evenly spread; None when no chunk has a text."""
-    chunks = np.flatnonzero(~points.is_question).tolist()
-    with_text = [row for row in chunks if (points.texts[row] or "").strip()]
-    if not with_text:
-        return None
-    rows = [with_text[i] for i in np.linspace(0, len(with_text) - 1, min(CHECKED, len(with_text))).astype(int)]
-    progress("checking the model", 0, None)
-    return compare(points.vectors[rows], model.embed_chunks([str(points.texts[row]) for row in rows]))
+    """Embed some of the stored texts again; None when no chunk has a text."""
+    chunks = np.flatnonzero(~points.is_question)
+    return embed_again(
+        model, points.vectors[chunks], [points.texts[row] for row in chunks.tolist()], CHECKED_FOR_ONE, progress
+    )
 
 
 def contents_of(

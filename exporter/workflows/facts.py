@@ -19,7 +19,7 @@ from exporter.embedding.models import Model
 from exporter.records import Collection, Int64, ManyScores, Question, Scores
 from exporter.runs.points import CHUNK, Points
 from exporter.runs.sprites import Glyph
-from exporter.workflows.assess import Assessment
+from exporter.workflows.assessment import Assessment
 from exporter.workflows.pictures import Pictures
 from exporter.workflows.request import ExportRequest
 

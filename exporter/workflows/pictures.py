@@ -11,18 +11,18 @@ import numpy as np
 
 from exporter.layouts import dartboard, trust, umap
 from exporter.layouts.pca import principal_axes
-from exporter.records import Float32, Float64, Floats, Int64, ManyScores, Progress, Question, Scores, Space
+from exporter.records import Float32, Float64, Floats, Int64, ManyScores, Progress, Question, Scores
 from exporter.retrieval.distance import directions, distances, rough_distances
 from exporter.runs.folder import Tensor
 from exporter.runs.metadata import Table
 from exporter.runs.points import CHUNK, QUESTION, Points, seen_by
-from exporter.runs.sprites import Glyph, glyphs
+from exporter.runs.sprites import LEFT_OUT, Glyph, glyphs
 from exporter.runs.views import MOST_ENTRIES, View
 
 Projection = Literal["auto", "none", "pca", "umap"]
 OpenOn = Literal["question", "map", "vectors"]
 
-_QUESTIONS_AT_ONCE, _ROWS_AT_ONCE = 64, 10_000
+_QUESTIONS_AT_ONCE = 64
 OTHER_VIEWS = 5
 """Bookmarks that a tensor has at most beside one a question."""
 
@@ -119,17 +119,39 @@ class _Scene:
     def _rows(self, positions: Int64) -> Int64:
         return np.asarray(self.row_of[positions])
 
+    @property
+    def _beyond(self) -> int | None:
+        """The rank that a whole set's other questions get: a tenth of the ring's width beyond the last chunk."""
+        if not isinstance(self.scores, ManyScores):
+            return None
+        rows = self.scores.rows
+        return int(np.ceil(rows * (rows / min(self.top_k, rows)) ** 0.1)) + 1
+
     def ranks(self, question: int) -> Int64:
-        """(m,) the rank of every row for it: of the other questions, where they would stand among the chunks."""
+        """(m,) the rank of every row for it: of the other questions, where they would stand among the chunks; of a
+        whole set, which would fill the ring that is kept empty, beyond all chunks.
+        """
         ranks = np.zeros(len(self.points), np.int64)
         seen = self.scores.whole(question)
         ranks[self.chunk_rows] = seen.ranks[self.points.position[self.chunk_rows]]
-        vectors = np.stack([other.vector for other in self.questions])
-        away = distances(vectors, self.questions[question].vector, self.scores.metric)
-        nearer = np.searchsorted(np.sort(seen.distances), away, side="left")
+        nearer = np.searchsorted(np.sort(seen.distances), self._among_questions(question), side="left")
+        beyond = self._beyond
         for other in range(len(self.questions)):
-            ranks[self.row(other)] = min(int(nearer[other]) + 1, self.scores.rows)
+            ranks[self.row(other)] = beyond or min(int(nearer[other]) + 1, self.scores.rows)
         return ranks
+
+    def away(self, question: int) -> Float64:
+        """(m,) how far every row is from it."""
+        found = np.zeros(len(self.points))
+        found[self.chunk_rows] = self.scores.whole(question).distances[self.points.position[self.chunk_rows]]
+        for other, far in enumerate(self._among_questions(question).tolist()):
+            found[self.row(other)] = far
+        return found
+
+    def _among_questions(self, question: int) -> Float64:
+        """(q,) how far each question is from it."""
+        vectors = np.stack([other.vector for other in self.questions])
+        return distances(vectors, self.questions[question].vector, self.scores.metric)
 
 
 def draw_pictures(
@@ -199,7 +221,7 @@ def draw_pictures(
         layouts=layouts,
         around=None if around is None else around[:, :2],
         flat=flat,
-        glyphs=focused,
+        glyphs=_pictured(scene, focused),
         focus=scene.focus,
         page_neighbours=neighbours,
     )
@@ -218,18 +240,12 @@ def _page_neighbours(scene: _Scene) -> list[dict[str, float]]:
         if isinstance(scene.scores, ManyScores):
             ours = rough_distances(vectors, vectors[rows], metric)
         else:
-            ours = np.stack([_distances(vectors, scene.questions[index].vector, metric) for index in some])
+            ours = np.stack([scene.away(index) for index in some])
         stock = trust.page_distances(vectors, rows)
         for index, row, away, as_stock in zip(some, rows.tolist(), ours, stock, strict=True):
             share = partial(trust.share_listed, question=row, top=scene.nearest(index))
             found.append({"stock": share(as_stock), "ours": share(away)})
     return found
-
-
-def _distances(vectors: Float32, question: Float32, metric: Space) -> Float64:
-    """(m,) `distances`, which takes twice the memory of the rows that it is given."""
-    blocks = range(0, len(vectors), _ROWS_AT_ONCE)
-    return np.concatenate([distances(vectors[start : start + _ROWS_AT_ONCE], question, metric) for start in blocks])
 
 
 def _map(vectors: Float32, projection: Projection, seed: int, trusted: Callable[[Float64], float | None]) -> Laid:
@@ -278,6 +294,15 @@ def _focused_glyphs(scene: _Scene) -> list[Glyph]:
         return drawn
     own = scene.row(scene.focus)
     return [Glyph(CHUNK) if one.role == QUESTION and row != own else one for row, one in enumerate(drawn)]
+
+
+def _pictured(scene: _Scene, marks: Sequence[Glyph]) -> Sequence[Glyph]:
+    """A still picture says nothing of a disc that one points at, so a set's other questions are left out of it."""
+    if not isinstance(scene.scores, ManyScores):
+        return marks
+    own = scene.row(scene.focus)
+    there = scene.points.is_question
+    return [Glyph(LEFT_OUT) if there[row] and row != own else mark for row, mark in enumerate(marks)]
 
 
 def _map_views(scene: _Scene, places: Float64, flat: Float64, layouts: Sequence[dict[str, Any]]) -> list[View]:

@@ -14,7 +14,7 @@ from exporter.embedding.encoders import Encoder
 from exporter.errors import ModelError, QueryError, UsageError
 from exporter.evaluation.question_sets import QuestionSet, from_records, read_qrels, read_questions
 from exporter.records import Collection, Float32, Notice, Progress
-from exporter.workflows.assess import CHECKED
+from exporter.workflows.checks import CHECKED
 from exporter.workflows.request import read_vectors
 
 EMBEDDED_AT_ONCE = 64
@@ -57,7 +57,8 @@ def embed_set(
     model = models.load_model(wanted, collection, base_url, users_cache() if cache else None)
     if model.host:
         most = CHECKED + len(texts)
-        notice(f"{len(texts):,} questions, and up to {most:,} chunks to check the model, are sent to {model.host}")
+        asking = "1 question" if len(texts) == 1 else f"{len(texts):,} questions"
+        notice(f"{asking}, and up to {most:,} chunks to check the model, are sent to {model.host}")
     parts: list[Float32] = []
     for start in range(0, len(texts), EMBEDDED_AT_ONCE):
         progress("embedding the questions", start, len(texts))

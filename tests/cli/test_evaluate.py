@@ -29,11 +29,11 @@ def test_table(cli, asked):
     """The tables are on stdout, with figures, verdicts and what mends them; warnings on stderr."""
     done = cli(*asked)
     assert done.code == 0
-    assert done.out.startswith("2 questions to chunks, 30 chunks by l2, 1 more say no answer")
+    assert done.out.startswith("2 questions to chunks, 30 chunks by l2, 1 more says no answer")
     assert "0.500 (0.000 to 1.000)" in done.out
     assert "in_no_chunk" in done.out
     assert "ingest it" in done.out
-    assert "Warning: 1 questions say neither" in done.err
+    assert "Warning: 1 question says neither" in done.err
 
 
 def test_json(cli, asked):
@@ -67,6 +67,16 @@ def test_markdown(cli, asked):
 def test_both_forms(cli, asked):
     """Two forms at once are refused."""
     assert cli(*asked, "--json", "--markdown").code == 2
+
+
+def test_trec_is_checked_first(cli, asked, tmp_path):
+    """A place where the ranking can't be written is told before anything is read."""
+    (tmp_path / "file").write_text("")
+    for bad in (tmp_path, tmp_path / "file" / "demo.run"):
+        done = cli(*asked, "--trec", bad)
+        assert done.code == 7
+        assert done.out == ""
+        assert "--trec" in done.err
 
 
 def test_thresholds(cli, asked):

@@ -53,7 +53,7 @@ def lfs_pointer(tmp_path, **_):
 def before_0_4(tmp_path, **_):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "chroma-embeddings.parquet").write_bytes(b"PAR1")
-    return [tmp_path / "old"], 3, "0.4"
+    return [tmp_path / "old"], 3, "chroma-collections.parquet can't be read"
 
 
 def no_collection(tmp_path, own, **_):

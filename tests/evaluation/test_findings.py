@@ -76,6 +76,8 @@ def test_near_empty():
     found = texts_of("the same long text, twice over", "Next >", None, " \n ")
     (empty,) = find(found)
     assert (empty.kind, empty.count, empty.examples) == ("near_empty", 3, ("id1", "id2", "id3"))
+    assert find(texts_of("请打开安全设置页面。", "보안 설정 페이지를 엽니다")) == [], "a sentence of few, wide signs"
+    assert find(texts_of("下一页"))[0].kind == "near_empty"
 
 
 def test_vectors():
@@ -91,6 +93,9 @@ def test_hubs():
     assert (hubs.kind, hubs.count, hubs.examples) == ("hub_chunks", 2, ("id30", "id7"))
     assert "the first for 19 of 20" in hubs.text
     assert find(retrievals=retrievals, questions=9) == []
+    many = np.ones(1000, np.int64)
+    many[:150] = 20
+    assert find(retrievals=many)[0].count == 150
 
 
 def test_one_source():
@@ -105,3 +110,5 @@ def test_never_retrieved():
     """How many chunks come back for no question."""
     (found,) = find(retrievals=np.array([0, 3, 0, 1]))
     assert (found.kind, found.count, found.of) == ("never_retrieved", 2, 4)
+    assert find(retrievals=np.array([0, 1]), questions=1)[0].text == "1 of 2 chunks (50 %) do not come back"
+    assert find(retrievals=np.eye(1, 101, dtype=np.int64)[0]) == [], "20 questions of 5 can't bring back 101 chunks"

@@ -71,6 +71,9 @@ def test_squad():
     }
     found = read_questions("dev.json", json.dumps(squad).encode())
     assert [(one.id, one.answers) for one in found.questions] == [("1", ("Ada",)), ("2", ())]
+    assert found.warnings == (
+        "1 question says neither answers nor relevant chunks (the first at data[0].paragraphs[0])",
+    )
     assert found.questions[0].where == "data[0].paragraphs[0]"
 
 
@@ -91,7 +94,59 @@ def test_qrels(qrels, grades):
 def test_qrels_of_other_questions():
     """Judgements of questions that are not in the set are counted, not silently dropped."""
     asked = read_questions("queries.jsonl", jsonl({"_id": "a", "text": "Why?", "answer": "x"}))
-    assert "2 chunks" in read_qrels("test.tsv", b"z 0 c1 1\nz 0 c2 1\n", asked).warnings[0]
+    assert "2 chunks" in read_qrels("test.tsv", b"z 0 c1 1\nz 0 c2 1\na 0 c1 1\n", asked).warnings[0]
+
+
+def test_judged_questions_are_not_unknown():
+    """What the judgements say is known; questions that nothing is said of are left out, and counted."""
+    asked = read_questions("queries.jsonl", jsonl(*({"_id": id, "text": f"{id}?"} for id in "abc")))
+    assert "3 questions say neither" in asked.warnings[0]
+    found = read_qrels("test.tsv", b"a 0 c1 1\nb 0 c2 1.0\n", asked)
+    assert [one.id for one in found.questions] == ["a", "b"]
+    assert found.questions[1].relevant == (Target("c2"),)
+    assert found.warnings == ("1 question is not judged by test.tsv, and left out",)
+
+
+@pytest.mark.parametrize(
+    ("qrels", "words"),
+    [
+        (b"", "test.tsv holds no judgement"),
+        (b"query-id\tcorpus-id\tscore\n", "test.tsv holds no judgement"),
+        (b"z 0 c1 1\n", "judges none of the questions"),
+        (b"a 0 c1 high\n", "line 1: not `query 0 document grade`"),
+        (b"a 0 c1 1.5\n", "line 1: not `query 0 document grade`"),
+        (b"a 0 c1 1\na 0 c1 0\n", "line 2: 'c1' has another grade for 'a' already"),
+    ],
+)
+def test_qrels_that_say_nothing(qrels, words):
+    """Judgements that are none, of nobody, or two for one pair are told; a first line is a header when it names."""
+    asked = read_questions("queries.jsonl", jsonl({"_id": "a", "text": "Why?"}))
+    with pytest.raises(QueryError) as caught:
+        read_qrels("test.tsv", qrels, asked)
+    assert words in str(caught.value)
+
+
+def test_no_header():
+    """MS MARCO's and TREC's queries have no header: an id, a tab, the question, whatever quotes it holds."""
+    found = read_questions("queries.tsv", b'1048585\twhat is "zero"?\r\nq2\t"is" it?\n')
+    assert [(one.id, one.text, one.where) for one in found.questions] == [
+        ("1048585", 'what is "zero"?', "line 1"),
+        ("q2", '"is" it?', "line 2"),
+    ]
+
+
+def test_rows_of_hugging_face():
+    """SQuAD's rows there have the answers' texts in an object; no text is no answer, and no blank one."""
+    rows = [{"question": "Who?", "answers": {"text": texts, "answer_start": []}} for texts in (["Ada", "Ada"], [])]
+    found = read_questions("set.jsonl", jsonl(*rows))
+    assert [one.answers for one in found.questions] == [("Ada",), ()]
+    assert found.warnings == ("1 question says neither answers nor relevant chunks (the first at line 2)",)
+
+
+def test_quotes_in_tabs():
+    """A cell between tabs may begin with a quote that is just a quote."""
+    found = read_questions("set.tsv", b'question\tanswers\nWhat is "zero"?\t0\n"Is" it?\tx\n')
+    assert [one.text for one in found.questions] == ['What is "zero"?', '"Is" it?']
 
 
 def test_qrels_with_mistakes():
@@ -124,6 +179,9 @@ def test_qrels_with_mistakes():
         ("set.jsonl", b'{"question": "a", "relevant": ["\\udc00x"]}', "line 1: half a character"),
         ("set.csv", b"question,answer\na,b,c\n", "line 2: 3 cells under 2 names"),
         ("set.csv", b'question\n"a', "line 2: unexpected end of data"),
+        ("set.csv", b'question,answer\na,b\n"c,d\ne,f\ng,h\n', "line 3: unexpected end of data (a quote"),
+        ("set.csv", b"question;answer\na;b\n", "its cells are parted by ';': save it with commas"),
+        ("set.csv", b"question\tanswer\na\tb\n", "call it .tsv"),
         ("set.json", b'{"x": 1}', "neither SQuAD"),
         ("set.json", b'{"data": [{"paragraphs": [{}]}]}', "data[0].paragraphs[0] is not as SQuAD has it"),
         ("set.json", b"{\n{", "line 2: not JSON"),
@@ -161,7 +219,7 @@ def test_empty_answers():
     assert [one.answers for one in found.questions] == [("x",), ()]
     assert found.warnings == (
         "2 questions have a blank answer, which is left out (the first at line 1)",
-        "1 questions say neither answers nor relevant chunks (the first at line 2)",
+        "1 question says neither answers nor relevant chunks (the first at line 2)",
     )
 
 

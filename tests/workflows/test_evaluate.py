@@ -11,7 +11,11 @@ import pytest
 import exporter
 from exporter.errors import QueryError, UsageError
 from exporter.evaluation.metrics import MEASURES
-from exporter.workflows.evaluate import thresholds
+from exporter.evaluation.question_sets import from_records
+from exporter.records import Batch, Collection
+from exporter.workflows.assess import assess, matchers_of
+from exporter.workflows.assessment import Setting
+from exporter.workflows.evaluate import thresholds, write_trec
 from tests.conftest import collection, write_chroma
 from tests.sources.conftest import fingerprint
 from tests.workflows.test_export import Lookup
@@ -107,7 +111,7 @@ def test_hidden_by_filter(chroma):
     """An answer that is in the collection, but not in what the filter leaves."""
     one = only(ask(chroma, [{"question": "text 3", "answers": ["text 4"]}], where={"source": "doc0.md"}))
     assert one.verdict.kind == "hidden_by_filter"
-    assert one.verdict.evidence.startswith("1 right chunks")
+    assert one.verdict.evidence.startswith("1 right chunk,")
     by_id = only(ask(chroma, [{"question": "text 3", "relevant": ["id4"]}], where={"source": "doc0.md"}))
     assert by_id.verdict.kind == "hidden_by_filter"
     nowhere = only(ask(chroma, [{"question": "text 3", "answers": ["nowhere"]}], where={"source": "doc0.md"}))
@@ -122,19 +126,179 @@ def test_model_disagrees(tmp_path):
     found = ask(directory, [{"question": "text 3", "relevant": ["id20"]}], top_k=4)
     one = only(found)
     assert one.verdict.kind == "model_disagrees"
-    cosine = float(vectors[20] @ VECTORS[20] / np.linalg.norm(vectors[20]) / np.linalg.norm(VECTORS[20]))
-    assert f"cosine of {cosine:.3f}" in one.verdict.evidence
-    assert "two_models" in [finding.kind for finding in found.findings]
+    assert f"cosine of {cosine(vectors[20], VECTORS[20]):.3f}" in one.verdict.evidence
+    assert "two_models" in kinds(found)
+
+
+def cosine(one, other):
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def kinds(found):
+    return [finding.kind for finding in found.findings]
 
 
 def test_wrong_model(tmp_path):
-    """When another model made all of it, every miss is the model's, and the finding has the figure."""
-    directory = write_chroma(tmp_path / "db", collection(vectors=np.random.default_rng(99).normal(size=(30, 8))))
-    found = ask(directory, [{"question": "text 3", "answers": ["text 3"]}], top_k=1)
+    """When another model made all of it, a miss is the model's by the cosine of its own right chunk; the finding has
+    the median, and the texts are not counted in a model's tokens that is not theirs.
+    """
+    vectors = np.random.default_rng(99).normal(size=(30, 8))
+    directory = write_chroma(tmp_path / "db", collection(vectors=vectors))
+    model = Lookup()
+    model.longest, model.tokens = 1, lambda texts: [9 for _ in texts]
+    found = ask(directory, [{"question": "text 3", "answers": ["text 3"]}], top_k=1, model=model)
     assert only(found).verdict.kind == "model_disagrees"
+    assert f"cosine of {cosine(vectors[3], VECTORS[3]):.3f}" in only(found).verdict.evidence
     (finding,) = [finding for finding in found.findings if finding.kind == "wrong_model"]
     assert "median cosine" in finding.text
     assert finding.of == 30
+    assert "cut_by_model" not in kinds(found)
+
+
+def test_two_models(tmp_path):
+    """When the foreign part is the larger one it is still a part, and a miss whose chunk is this model's is no fault
+    of the model.
+    """
+    vectors = VECTORS.copy()
+    vectors[:18] = np.random.default_rng(5).normal(size=(18, 8))
+    directory = write_chroma(tmp_path / "db", collection(vectors=vectors))
+    far = 18 + int(np.argmax(ranks(3)[18:]))
+    found = ask(directory, [{"question": "text 3", "relevant": [f"id{far}"]}], top_k=1)
+    assert only(found).verdict.kind == "ranked_too_low"
+    (finding,) = [finding for finding in found.findings if finding.kind == "two_models"]
+    assert "18 of 30" in finding.text
+    assert "wrong_model" not in kinds(found)
+
+
+def test_zero_vectors(tmp_path):
+    """A vector of zeros is a finding of its own, and says nothing of the model."""
+    vectors = VECTORS.copy()
+    vectors[3] = 0
+    directory = write_chroma(tmp_path / "db", collection(vectors=vectors))
+    found = ask(directory, [{"question": "text 3", "answers": ["text 3"]}], top_k=1)
+    assert only(found).verdict.kind == "ranked_too_low"
+    assert "zeros" in only(found).verdict.evidence
+    assert "zero_vectors" in kinds(found)
+    assert "two_models" not in kinds(found)
+    assert found.check.checked == 29
+
+
+def test_copies_are_not_lost(tmp_path):
+    """Of chunks with one vector the index may return any: none of them is lost while nothing farther came instead."""
+    vectors = np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32)
+    vectors[100:1100] = vectors[100]
+    model = Lookup()
+    model.vectors = vectors
+    directory = write_chroma(tmp_path / "db", collection(vectors=vectors))
+    asked = [{"question": "text 100", "relevant": [f"id{i}"]} for i in range(100, 110)]
+    found = ask(directory, asked, model=model, index=True)
+    assert found.verdicts["found"] == 10
+    assert found.warnings == ()
+
+
+def test_the_index_has_one_metric(chroma):
+    """By another metric than the collection's its index loses nothing: it is not asked, and that is said."""
+    asked = [{"question": f"text {i}", "relevant": [f"id{i}"]} for i in range(6)]
+    found = ask(chroma, asked, metric="cosine", top_k=2, index=True)
+    assert found.verdicts["lost_by_index"] == 0
+    assert "ranks by l2" in found.warnings[0]
+
+
+def test_gone_ids_count(chroma, tmp_path):
+    """Relevant ids that the collection has not stay in every denominator, as with the judgements that were given."""
+    import ir_measures
+
+    asked = [
+        {"id": "a", "question": "text 3", "relevant": ["id3", "gone1", "gone2", "gone3"]},
+        {"id": "b", "question": "text 4", "relevant": {"gone": 3, "id4": 1, "id5": 0}},
+        {"id": "c", "question": "text 5", "relevant": ["gone"]},
+    ]
+    found = ask(chroma, asked)
+    assert found.per_question[0].scores["recall@10"] == 0.25
+    assert found.per_question[0].right_chunks == 1
+    qrels = [ir_measures.Qrel("a", one, 1) for one in asked[0]["relevant"]]
+    qrels += [ir_measures.Qrel("b", one, grade) for one, grade in asked[1]["relevant"].items()]
+    qrels.append(ir_measures.Qrel("c", "gone", 1))
+    run = tmp_path / "demo.run"
+    write_trec(found, run)
+    measures = {ir_measures.parse_measure(theirs): ours for ours, theirs in MEASURES.items()}
+    for judgements in (qrels, list(ir_measures.read_trec_qrels(str(run) + ".qrels"))):
+        theirs = ir_measures.calc_aggregate(list(measures), judgements, ir_measures.read_trec_run(str(run)))
+        for measure, value in theirs.items():
+            assert found.metrics[measures[measure]].value == pytest.approx(value, abs=1e-9), measure
+
+
+def test_gone_sources_count(chroma):
+    """So do sources and pages that the collection has not."""
+    asked = [{"question": "text 3", "relevant": [{"source": "doc0.md", "page": 3}, {"source": "gone.pdf"}]}]
+    assert ask(chroma, asked).metrics["recall@10"].value == 0.5
+
+
+def test_hidden_chunks_count(chroma):
+    """What the filter hides stays in the denominator."""
+    found = ask(chroma, [{"question": "text 3", "answers": ["text 3", "text 4"]}], where={"source": "doc0.md"})
+    assert only(found).verdict.kind == "found"
+    assert found.metrics["recall@10"].value == 0.5
+
+
+def test_the_filter_hides_the_nearer(chroma):
+    """A filter that leaves a far right chunk and hides one that would have come back is what is to blame."""
+    far = int(np.argmax(ranks(3)))
+    asked = [{"question": "text 3", "relevant": ["id3", f"id{far}"]}]
+    one = only(ask(chroma, asked, where={"page": {"$ne": 3}}, top_k=2))
+    assert one.verdict.kind == "hidden_by_filter"
+    assert "1 right chunk nearer" in one.verdict.evidence
+    low = int(np.argsort(ranks(3))[-2])
+    asked = [{"question": "text 3", "relevant": [f"id{low}", f"id{far}"]}]
+    one = only(ask(chroma, asked, where={"page": {"$ne": low}}, top_k=2))
+    assert one.verdict.kind == "ranked_too_low"
+    assert "the filter hides 1 nearer" in one.verdict.evidence
+
+
+def test_stale_ids(chroma):
+    """Ids of a collection that was built anew: what holds the words is said beside them."""
+    one = only(ask(chroma, [{"question": "text 3", "relevant": ["old"], "answers": ["text 9"]}]))
+    assert one.verdict.kind == "in_no_chunk"
+    assert "its words are in 1 of 30" in one.verdict.evidence
+
+
+def test_no_vector():
+    """A right chunk that lost its vector never comes back, and is not said to be missing."""
+    vectors = VECTORS.astype(np.float32)
+    vectors[3] = np.nan
+    ids, texts = [f"id{i}" for i in range(30)], [f"text {i}." for i in range(30)]
+
+    class Rows:
+        count, rule = 30, "x"
+
+        def batches(self, *, texts=False, metadatas=False):
+            yield self._batch(range(30))
+
+        def take(self, positions):
+            yield self._batch(positions)
+
+        def _batch(self, rows):
+            return Batch([ids[i] for i in rows], vectors[list(rows)], [texts[i] for i in rows], [None for _ in rows])
+
+    class Source:
+        location = "x"
+
+        def read(self, collection, use, where=None, where_document=None):
+            return use(Rows())
+
+    asked = from_records([{"question": "text 3", "answers": ["text 3."]}])
+    setting = Setting(Source(), Collection("c", 30, 8, "l2", "x"), "l2", None, 10, index=False)
+    found = assess(asked, matchers_of(asked, "normalized", True, 90), VECTORS[3:4], setting, lambda *_: None)
+    assert only(found).verdict.kind == "lost_by_index"
+    assert only(found).verdict.evidence == "1 right chunk, but it has no vector"
+
+
+def test_one_source(tmp_path):
+    """Chunks whose source is not known are not a source."""
+    metadatas = [{"source": f"d{i}"} if i > 25 else {"x": 1} for i in range(30)]
+    directory = write_chroma(tmp_path / "db", collection(metadatas=metadatas))
+    asked = [{"question": f"text {i}", "answers": [f"text {i}"]} for i in (3, 4)]
+    assert "one_source" not in kinds(ask(directory, asked, top_k=1))
 
 
 def test_answer_unknown(chroma):
@@ -191,6 +355,14 @@ def test_lost_by_index(tmp_path):
     assert found.metrics["hit@1"].value == 1, "the figures are the exact ranking's"
     assert fingerprint(tmp_path / "db") == before, "the index is asked on a private copy"
     assert exporter.evaluate(tmp_path / "db", asked, **options, index=False).verdicts["found"] == 40
+
+
+def test_figures_at_ones_own_k(chroma):
+    """There are figures at the k that the application retrieves, however large."""
+    asked = [{"question": f"text {i}", "relevant": [f"id{(i + 11) % 30}"]} for i in range(30)]
+    found = ask(chroma, asked, top_k=7)
+    assert found.metrics["hit@7"].value == pytest.approx(np.mean([ranks(i)[(i + 11) % 30] <= 7 for i in range(30)]))
+    assert found.metrics["hit@7"].value == pytest.approx(found.verdicts["found"] / 30)
 
 
 def test_what_is_relevant(chroma):
@@ -272,11 +444,12 @@ def test_bad_values(chroma, options):
 
 def test_thresholds():
     """Thresholds are names of metrics and numbers between 0 and 1."""
-    assert thresholds(["hit@5=0.8", "MRR = .5"]) == {"hit@5": 0.8, "mrr": 0.5}
-    assert set(thresholds(f"{name}=0" for name in MEASURES)) == set(MEASURES)
+    assert thresholds(["hit@5=0.8", "MRR = .5"], 10) == {"hit@5": 0.8, "mrr": 0.5}
+    assert thresholds(["hit@50=0.8"], 50) == {"hit@50": 0.8}
+    assert set(thresholds((f"{name}=0" for name in MEASURES), 10)) == {*MEASURES}
     for wrong in ("hit@5", "hit@6=0.5", "hit@5=x", "hit@5=80", "hit@5=nan"):
         with pytest.raises(UsageError, match="--min"):
-            thresholds([wrong])
+            thresholds([wrong], 50)
 
 
 def test_live_collection(tmp_path):

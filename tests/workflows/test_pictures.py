@@ -278,7 +278,7 @@ def test_the_pages_own_list_of_a_set(chroma, tmp_path, monkeypatch):
     texts = [f"text {i}" for i in range(20)]
     plain = ask(chroma, tmp_path, question=texts, top_k=4, run="plain")
     monkeypatch.setattr("exporter.workflows.pictures._QUESTIONS_AT_ONCE", 7)
-    monkeypatch.setattr("exporter.workflows.pictures._ROWS_AT_ONCE", 11)
+    monkeypatch.setattr("exporter.layouts.trust._ROWS_AT_ONCE", 11)
     again = ask(chroma, tmp_path, question=texts, top_k=4, run="again")
     asked = [{"question": text} for text in texts]
     whole = ask(chroma, tmp_path, question=(), question_set=asked, index=False, top_k=4, run="whole")

@@ -7,12 +7,13 @@ import pytest
 
 import exporter
 from exporter.errors import ModelError, UsageError
-from exporter.evaluation.metrics import MEASURES
+from exporter.evaluation.metrics import measures
 from exporter.records import Batch, Question
 from exporter.retrieval import scan as module
 from exporter.retrieval.answers import match_any
 from exporter.retrieval.scan import scan, survey
-from exporter.runs.verify import faults
+from exporter.runs.sprites import LEFT_OUT
+from exporter.runs.verify import faults, read_tensor
 from exporter.workflows.evaluate import EvaluateRequest, evaluate_and_export
 from tests.conftest import collection, write_chroma
 from tests.workflows.test_export import Lookup
@@ -110,13 +111,57 @@ def test_questions_tsv(run):
     """A line a question, its name in metadata.tsv, verdict and every measure; -1 where there is no figure."""
     lines = [line.split("\t") for line in (run.path / "questions.tsv").read_text().splitlines()]
     names = lines[0]
-    assert names == ["question", "id", "text", "verdict", "evidence", "repair", "first_rank", "right_chunks", *MEASURES]
+    assert names == [
+        "question",
+        "id",
+        "text",
+        "verdict",
+        "evidence",
+        "repair",
+        "first_rank",
+        "right_chunks",
+        *measures(4),
+    ]
     assert {len(line) for line in lines} == {len(names)}
     rows = [dict(zip(names, line, strict=True)) for line in lines[1:]]
     assert [row["id"] for row in rows] == [one["id"] for one in ASKED]
     assert (rows[0]["verdict"], rows[0]["first_rank"], rows[0]["mrr"]) == ("found", "1", "1")
     assert (rows[-2]["verdict"], rows[-2]["first_rank"], rows[-2]["mrr"]) == ("in_no_chunk", "-1", "0")
     assert (rows[-1]["verdict"], rows[-1]["mrr"]) == ("answer_unknown", "-1")
+
+
+def test_questions_tsv_runs_nothing(chroma, tmp_path):
+    """No cell is a formula to a spreadsheet."""
+    texts = ["=cmd()", "+1+1", "-2 why?", "@x", "text 3"]
+    asked = [{"id": text, "question": text, "relevant": ["id3"]} for text in texts]
+    np.save(tmp_path / "q.npy", VECTORS[:5].astype(np.float32))
+    run = ask(chroma, tmp_path, question_set=asked, question_vector=tmp_path / "q.npy")
+    rows = [line.split("\t") for line in (run.path / "questions.tsv").read_text().splitlines()[1:]]
+    assert [row[1:3] for row in rows] == [[text if text == "text 3" else f"'{text}"] * 2 for text in texts]
+
+
+def test_other_questions_in_the_picture(run):
+    """On the dartboard the other questions lie beyond every chunk, and the picture leaves them out."""
+    points, own = run.points, len(run.points) - 1 - run.facts["focus"]
+    entry = next(entry for entry in run.facts["tensors"] if entry["kind"] == "around_question")
+    places = read_tensor(run.path, entry["file"], tuple(entry["shape"]))
+    radius = np.hypot(places[:, 0], places[:, 1])
+    others = points["is_question"] & (np.arange(len(points)) != own)
+    assert radius[others].min() > radius[~points["is_question"]].max()
+    roles = {row: role for row, role, _ in run.facts["drawn"]}
+    assert {roles[row] for row in np.flatnonzero(others)} == {LEFT_OUT}
+    assert roles[own] == "question"
+
+
+def test_readme_of_a_set(run):
+    """README.txt says the figures, how many questions have each verdict, the findings, and the hardest questions."""
+    text = (run.path / "README.txt").read_text()
+    assert "hit@4" in text
+    for kind, count in run.evaluation["verdicts"].items():
+        assert (f"{count:>6,}  {kind.replace('_', ' ')}" in text) == (count > 0)
+    for finding in run.evaluation["findings"]:
+        assert finding["text"] in text
+    assert f"Question: {run.questions[run.facts['focus']].text}" in text
 
 
 def views(run, kind):

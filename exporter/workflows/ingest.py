@@ -1,0 +1,412 @@
+"""From websites and files to a collection: only what is new is embedded, what is there stays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from exporter.embedding import models
+from exporter.embedding.check import compare
+from exporter.embedding.encoders import MINILM, Encoder
+from exporter.errors import ModelError, NetworkError, UsageError
+from exporter.ingestion import Failed, LeftOut, Outcome, Text, Unreadable
+from exporter.ingestion.addresses import canonical
+from exporter.ingestion.crawl import MORE, NO_TEXT, Website
+from exporter.ingestion.files import is_below, read_files
+from exporter.ingestion.split import SPLITTER, Chunk, Cutting
+from exporter.ingestion.state import Journal
+from exporter.ingestion.store import Stored
+from exporter.records import (
+    INGEST_KEYS,
+    INGESTED,
+    Collection,
+    Float32,
+    Notice,
+    Progress,
+    RecordedModel,
+    Scalar,
+    no_notice,
+    no_progress,
+)
+from exporter.workflows.ingest_request import IngestRequest
+from exporter.workflows.ingest_target import VERSION, open_target
+
+WINDOW = 512
+"""Chunks that are embedded and stored together: enough to sort them by length, few enough to lose in a kill."""
+
+CALL = 128
+"""Chunks that the model is given at once: a bar that moves every few seconds, and still whole batches."""
+
+CHECKED = 16
+"""How many stored chunks of a foreign collection are embedded again, to see whether the model is the collection's."""
+
+UNIT, SIZE, OVERLAP = "ingest:chunk_unit", "ingest:chunk_size", "ingest:chunk_overlap"
+USUAL: Mapping[str, tuple[int, int]] = MappingProxyType({"characters": (1000, 100), "tokens": (200, 20)})
+"""Size and overlap of a chunk, by unit. 200 tokens are read whole by most models, 1000 characters of prose by many."""
+
+PAGES, CHUNKS = "pages", "chunks"
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What an ingest did. `chunks` = `added` + `unchanged`; `gone` counts stale ones that stay without `--prune`."""
+
+    collection: str
+    pages: int
+    failed: tuple[Failed, ...]
+    left_out: Mapping[str, int]
+    chunks: int
+    added: int
+    unchanged: int
+    updated: int
+    removed: int
+    gone: int
+    model: str
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        shown = {name: getattr(self, name) for name in ("collection", "pages", "chunks", "added", "unchanged")}
+        shown |= {name: getattr(self, name) for name in ("updated", "removed", "gone", "model")}
+        failed = [{"url": one.source, "why": one.why} for one in self.failed]
+        return {**shown, "failed": failed, "left_out": dict(self.left_out), "warnings": list(self.warnings)}
+
+
+def ingest(
+    source: str | Path,
+    *,
+    url: str | Sequence[str] = (),
+    files: str | Path | Sequence[str | Path] = (),
+    progress: Progress = no_progress,
+    notice: Notice = no_notice,
+    **options: Any,
+) -> Ingested:
+    """Read websites and files into a collection of `source`; `options` are the fields of `IngestRequest`.
+
+    Raises an ExporterError, whose text says what is wrong and what to do. What was stored until then stays.
+    """
+    urls = (url,) if isinstance(url, str) else tuple(url)
+    paths = (files,) if isinstance(files, (str, Path)) else tuple(files)
+    request = IngestRequest(source=source, urls=urls, files=tuple(map(Path, paths)), **options)
+    return write_ingest(request, progress, notice)
+
+
+def write_ingest(request: IngestRequest, progress: Progress = no_progress, notice: Notice = no_notice) -> Ingested:
+    """Carry out a request. `notice` is told, beforehand, what leaves this machine."""
+    with open_target(request) as target:
+        progress("loading the model", 0, None)
+        model = _load_model(request, target.collection, notice)
+        cutting = _cutting(request, target.collection, model)
+        facts = _facts(request, target.collection, model, cutting)
+        tally = Tally(longest=model.longest)
+        with _journal(request, target.state) as journal, target.write(facts) as stored:
+            if target.collection is not None and not target.is_own:
+                _refuse_another_model(stored, model, target.collection)
+            outcomes = _outcomes(request, journal, tally, progress)
+            for window in _windows(_chunks(outcomes, cutting, tally)):
+                _store(window, stored, model, tally, progress)
+            if not tally.chunks:
+                raise NetworkError(_nothing(tally))
+            stale = _stale(request, stored, tally)
+            if request.prune:
+                stored.remove(stale)
+            if target.collection is not None and target.is_own:
+                stored.describe_anew(facts)
+    return _result(request, tally, model, stale)
+
+
+@dataclass
+class Tally:
+    """What has come so far. `longest`: how many tokens the model reads, where that is known."""
+
+    longest: int | None = None
+    pages: int = 0
+    chunks: int = 0
+    added: int = 0
+    updated: int = 0
+    too_long: int = 0
+    failed: dict[str, Failed] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    met: set[str] = field(default_factory=set)
+    """Sources that were begun: none is read twice."""
+    read: set[str] = field(default_factory=set)
+    """Sources that were read to their end: what is stored of them and has not come again is gone."""
+    ids: set[str] = field(default_factory=set)
+    sites: list[Website] = field(default_factory=list)
+
+
+# ---------------------------------------------------------------- the model
+
+
+def _load_model(request: IngestRequest, collection: Collection | None, notice: Notice) -> models.Model:
+    """The model asked for; for `auto` the one that the collection records, in a new one the usual one.
+
+    Raises ModelError when it can't be loaded, or is not the collection's.
+    """
+    device = None if request.device == "auto" else request.device
+    settings = models.Settings(request.base_url, device, request.query_prompt, request.document_prompt)
+    recorded = None if collection is None else collection.model
+    if recorded is not None and recorded.name == INGESTED:
+        model = _recorded_or_same(request, str(collection and collection.name), recorded, settings)
+    elif collection is not None and collection.dimension is not None and request.model == "auto":
+        model = models.load_model("auto", collection, request.base_url)
+    else:
+        model = models.named_model(MINILM if request.model == "auto" else request.model, settings)
+    if model.host:
+        notice(f"the texts are sent to {model.host}")
+    if collection is not None and collection.dimension is not None:
+        models.fit(model.embed_chunks(["?"]), collection, f"the model {model.name}")
+    return model
+
+
+def _recorded_or_same(
+    request: IngestRequest, name: str, recorded: RecordedModel, settings: models.Settings
+) -> models.Model:
+    config = recorded.config
+    for prompt in ("query_prompt", "document_prompt"):
+        if getattr(settings, prompt) not in (None, config.get(prompt)):
+            raise ModelError(f"the collection {name!r} was made with another {prompt}: name another --collection")
+    if request.model == "auto":
+        try:
+            return models.recorded_by_ingest(recorded, settings)
+        except ModelError as error:
+            raise ModelError(f"the collection {name!r}: {error}") from error
+    wanted = _name_of(request.model)
+    if wanted.removeprefix("sentence-transformers/") != config["model_name"]:
+        raise ModelError(
+            f"the collection {name!r} was made with {config['model_name']}, not with {wanted}: leave --model away, or "
+            "name another --collection"
+        )
+    return models.named_model(request.model, models.as_recorded(recorded, settings))
+
+
+def _name_of(model: str | Encoder) -> str:
+    return model if isinstance(model, str) else f"{type(model).__module__}:{type(model).__qualname__}"
+
+
+def _refuse_another_model(stored: Stored, model: models.Model, collection: Collection) -> None:
+    texts, vectors = stored.sample(CHECKED)
+    if texts:
+        check = compare(np.asarray(vectors, np.float32), model.embed_chunks(texts))
+        if not check.passed:
+            raise ModelError(f"{collection.name}: {check.warning}; name the right one by --model")
+
+
+# ---------------------------------------------------------------- how chunks are cut, and what is recorded
+
+
+def _cutting(request: IngestRequest, collection: Collection | None, model: models.Model) -> Cutting:
+    """Sizes as asked for, else as the collection records them, else the unit's usual ones.
+
+    Raises UsageError when they differ from the record: then all chunks would be others, which only `--prune` may do.
+    """
+    recorded = {} if collection is None else collection.metadata
+    unit = request.chunk_unit or recorded.get(UNIT, "characters")
+    same_unit = unit == recorded.get(UNIT)
+    usual = USUAL[str(unit)]
+    size = request.chunk_size or (int(str(recorded[SIZE])) if same_unit else usual[0])
+    overlap = request.chunk_overlap
+    if overlap is None:
+        overlap = int(str(recorded[OVERLAP])) if same_unit and request.chunk_size is None else min(usual[1], size // 4)
+    if overlap >= size:
+        raise UsageError(f"an overlap of {overlap} in chunks of {size} {unit}: give a smaller --chunk-overlap")
+    if unit == "tokens" and model.count_tokens is None:
+        raise UsageError(f"the tokens of {model.name} can't be counted here: give sizes in characters")
+    if UNIT in recorded and not request.prune:
+        was = (recorded[SIZE], recorded[OVERLAP], recorded[UNIT])
+        if was != (size, overlap, unit):
+            raise UsageError(
+                f"the collection's chunks were cut to {was[0]} {was[2]} with an overlap of {was[1]}: leave the sizes "
+                "away, or replace all chunks by --prune"
+            )
+    return Cutting(size, overlap, model.count_tokens if unit == "tokens" and model.count_tokens else len)
+
+
+def _facts(
+    request: IngestRequest, collection: Collection | None, model: models.Model, cutting: Cutting
+) -> dict[str, Scalar]:
+    """What is recorded of a collection, so that `export` and the next ingest use the same model and the same sizes."""
+    given = {
+        "model_name": model.name if isinstance(request.model, str) else _name_of(request.model),
+        "base_url": request.base_url,
+        "query_prompt": request.query_prompt,
+        "document_prompt": request.document_prompt,
+    }
+    before = dict(collection.model.config) if collection and collection.model else {}
+    kept = {INGEST_KEYS[name]: str(value or before[name]) for name, value in given.items() if value or name in before}
+    unit = "characters" if cutting.length is len else "tokens"
+    sizes: dict[str, Scalar] = {SIZE: cutting.size, OVERLAP: cutting.overlap, UNIT: unit}
+    return {VERSION: 1, **kept, "ingest:splitter": SPLITTER, **sizes}
+
+
+# ---------------------------------------------------------------- reading
+
+
+@contextmanager
+def _journal(request: IngestRequest, state: Path) -> Iterator[Journal | None]:
+    """What was read of websites; it stays when the ingest is interrupted."""
+    if not request.urls:
+        yield None
+        return
+    journal = Journal(state, {"urls": request.urls, **vars(request.rules)})
+    finished = False
+    try:
+        yield journal
+        finished = True
+    except NetworkError:
+        finished = True
+        raise
+    finally:
+        journal.close(finished=finished)
+
+
+def _outcomes(request: IngestRequest, journal: Journal | None, tally: Tally, progress: Progress) -> Iterator[Outcome]:
+    for url in request.urls:
+        site = Website(url, request.rules, kept=journal)
+        tally.sites.append(site)
+        before = len(tally.met) + len(tally.failed)
+        for outcome in site.outcomes():
+            progress(PAGES, before + site.fetched, before + min(site.fetched + site.queued, request.max_pages))
+            yield outcome
+    before = len(tally.met) + len(tally.failed)
+    files = read_files(request.files, exclude=request.exclude, text_column=request.text_column)
+    for count, outcome in enumerate(files, start=before + 1):
+        progress(PAGES, count, None)
+        yield outcome
+
+
+def _chunks(outcomes: Iterable[Outcome], cutting: Cutting, tally: Tally) -> Iterator[Chunk]:
+    """The chunks of all that can be read; what can't is counted."""
+    for outcome in outcomes:
+        if isinstance(outcome, Failed):
+            tally.failed[outcome.source] = outcome
+        elif isinstance(outcome, LeftOut):
+            tally.left_out[outcome.why] += 1
+        elif outcome.source not in tally.met:
+            tally.met.add(outcome.source)
+            yield from _chunks_of(outcome, cutting, tally)
+
+
+def _chunks_of(text: Text, cutting: Cutting, tally: Tally) -> Iterator[Chunk]:
+    some = False
+    try:
+        for chunk in cutting.cut(text.source, text.documents):
+            some = True
+            yield chunk
+    except Unreadable as error:
+        tally.failed[text.source] = Failed(text.source, str(error), error.gone, error.passing)
+        return
+    tally.read.add(text.source)
+    if some:
+        tally.pages += 1
+    else:
+        tally.left_out[NO_TEXT] += 1
+
+
+def _windows(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    iterator = iter(chunks)
+    while window := list(islice(iterator, WINDOW)):
+        yield window
+
+
+# ---------------------------------------------------------------- storing
+
+
+def _store(window: list[Chunk], stored: Stored, model: models.Model, tally: Tally, progress: Progress) -> None:
+    """Embed and store what is not there; what is there gets the metadata that it has now."""
+    known = stored.known([chunk.id for chunk in window])
+    new = [chunk for chunk in window if chunk.id not in known]
+    moved = [chunk for chunk in window if chunk.id in known and known[chunk.id] != chunk.metadata]
+    if new:
+        tally.too_long += _too_long(new, model)
+        stored.add(new, _embed(new, model, lambda done: progress(CHUNKS, tally.chunks + done, None)))
+    stored.update(moved, known)
+    tally.ids.update(chunk.id for chunk in window)
+    tally.chunks += len(window)
+    tally.added += len(new)
+    tally.updated += len(moved)
+    progress(CHUNKS, tally.chunks, None)
+
+
+def _embed(chunks: Sequence[Chunk], model: models.Model, report: Callable[[int], None]) -> Float32:
+    """(n, d): the short ones first, as a model fills a batch up to its longest text."""
+    order = sorted(range(len(chunks)), key=lambda row: len(chunks[row].text))
+    parts = []
+    for first in range(0, len(order), CALL):
+        parts.append(model.embed_chunks([chunks[row].text for row in order[first : first + CALL]]))
+        report(min(first + CALL, len(order)))
+    return np.concatenate(parts)[np.argsort(order)]
+
+
+def _too_long(chunks: Sequence[Chunk], model: models.Model) -> int:
+    """How many have more tokens than the model reads."""
+    longest = model.longest
+    if longest is None:
+        return 0
+    return sum(tokens > longest for tokens in model.tokens([chunk.text for chunk in chunks]))
+
+
+def _stale(request: IngestRequest, stored: Stored, tally: Tally) -> list[str]:
+    """The chunks that an ingest stored and that are not in their source any more, as far as this run can tell.
+
+    Where a page failed for now, or the walk was cut short, what was not met may still be there.
+    """
+    return [key for key, source in stored.own() if key not in tally.ids and _is_gone(source, request, tally)]
+
+
+def _is_gone(source: str, request: IngestRequest, tally: Tally) -> bool:
+    if source in tally.failed:
+        return tally.failed[source].gone
+    if source in tally.read:
+        return True
+    url = canonical(source) if "://" in source else None
+    if url is not None:
+        return any(site.complete and site.scope.holds(url) for site in tally.sites)
+    return any(is_below(source, root) for root in request.files)
+
+
+# ---------------------------------------------------------------- telling
+
+
+def _nothing(tally: Tally) -> str:
+    if not tally.failed:
+        return "nothing was stored: what was read holds no text"
+    first = next(iter(tally.failed.values()))
+    more = f" (and {len(tally.failed) - 1:,} more)" if len(tally.failed) > 1 else ""
+    return f"nothing was stored: {first.source}: {first.why}{more}"
+
+
+def _result(request: IngestRequest, tally: Tally, model: models.Model, stale: Sequence[str]) -> Ingested:
+    warnings = []
+    if tally.too_long:
+        warnings.append(
+            f"{tally.too_long:,} of {tally.added:,} new chunks are longer than the {tally.longest} tokens that "
+            f"{model.name} reads: their ends are not in their vectors; a smaller --chunk-size, or --chunk-unit tokens"
+        )
+    cut = tally.left_out[MORE]
+    if cut:
+        warnings.append(f"{cut:,} pages that were found were not read: --max-pages {request.max_pages} was reached")
+    if stale and not request.prune:
+        warnings.append(f"{len(stale):,} stored chunks are gone from their sources: --prune removes them")
+    return Ingested(
+        collection=request.collection,
+        pages=tally.pages,
+        failed=tuple(tally.failed.values()),
+        left_out=dict(sorted(tally.left_out.items())),
+        chunks=tally.chunks,
+        added=tally.added,
+        unchanged=tally.chunks - tally.added,
+        updated=tally.updated,
+        removed=len(stale) if request.prune else 0,
+        gone=0 if request.prune else len(stale),
+        model=model.name,
+        warnings=tuple(warnings),
+    )

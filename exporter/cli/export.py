@@ -131,6 +131,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     help="How TensorBoard gets the vectors.",
 )
 @option("--no-tsv", group=OUTPUT, is_flag=True, help="No vectors.tsv for other tools.")
+@option("--parquet", group=OUTPUT, is_flag=True, help="points.parquet too, for other viewers and data frames.")
 @redaction_options
 @json_option
 @quiet_option

@@ -18,6 +18,7 @@ from exporter.errors import ModelError, OutputError, QueryError, UsageError
 from exporter.records import (
     Batch,
     Collection,
+    Float32,
     Int64,
     ManyScores,
     Notice,
@@ -38,6 +39,7 @@ from exporter.runs.questions import questions_table
 from exporter.runs.readme import readme
 from exporter.runs.verify import structural_faults
 from exporter.runs.views import MOST_ENTRIES
+from exporter.sharing.parquet import POINTS, points_table
 from exporter.sharing.picture import Panel, draw_run, panels, save
 from exporter.sources import Rows, open_source, where
 from exporter.workflows.assess import assess
@@ -294,13 +296,17 @@ def contents_of(
     table_left, tensors, facts = redact(rows, pictures.tensors, facts, request.redaction)
     drawn = picture and pictures.flat is not None
     halves = panels(pictures.around, pictures.flat, pictures.glyphs, pictures.layouts) if drawn else None
-    return folder.Contents(
-        tensors=tensors,
-        table=table_left,
-        facts=facts,
-        flat=None if pictures.flat is None else pictures.flat.astype(np.float32),
-        extras=extras_of(facts, halves, sprites=request.sprites, lines=request.lines),
-    )
+    flat = None if pictures.flat is None else pictures.flat.astype(np.float32)
+    extras = extras_of(facts, halves, sprites=request.sprites, lines=request.lines)
+    if request.parquet:
+        extras[POINTS] = points_of(table_left, tensors, flat)
+    return folder.Contents(tensors=tensors, table=table_left, facts=facts, flat=flat, extras=extras)
+
+
+def points_of(rows: Table, tensors: Sequence[folder.Tensor], flat: Float32 | None) -> bytes:
+    """The content of points.parquet."""
+    by_kind = {tensor.name.split()[-1]: tensor.values for tensor in tensors}
+    return points_table(rows, by_kind["vectors"], by_kind.get("map"), flat)
 
 
 def extras_of(

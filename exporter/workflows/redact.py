@@ -17,6 +17,7 @@ from exporter.runs.metadata import Table, read_as_the_page_does, text_cell
 from exporter.runs.projector import read_config
 from exporter.runs.redaction import GONE, Redaction, dropped, redact_table
 from exporter.runs.verify import read_tensor, structural_faults
+from exporter.sharing.parquet import POINTS
 from exporter.sharing.picture import stored_panels
 from exporter.workflows.facts import lost_hits
 from exporter.workflows.run import Run, open_run
@@ -51,11 +52,11 @@ def redacted_copy(run: Run, redaction: Redaction, into: Path) -> Run:
 
     Raises UsageError for a column that is not there, OutputError when the run is not whole.
     """
-    from exporter.workflows.export import extras_of
+    from exporter.workflows.export import extras_of, points_of
 
     facts = run.facts
     try:
-        table, tensors, flat = _stored(run)
+        table, tensors, flat = stored(run)
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(
             f"{run.path} is not whole ({error}): chroma-projector verify names what is missing"
@@ -68,7 +69,10 @@ def redacted_copy(run: Run, redaction: Redaction, into: Path) -> Run:
     asked_with = facts.get("asked_with", {})
     glyphs = {"sprites": asked_with.get("sprites", True), "lines": asked_with.get("lines", True)}
     halves = None if flat is None else stored_panels(run.path, facts)
-    contents = folder.Contents(tensors, table, left, flat, extras_of(left, halves, **glyphs))
+    extras = extras_of(left, halves, **glyphs)
+    if POINTS in facts["files"]:
+        extras[POINTS] = points_of(table, tensors, flat)
+    contents = folder.Contents(tensors, table, left, flat, extras)
     folder.fill(
         copy, contents, now=time.time(), vectors_tsv=manifest.located(run.path, facts, folder.VECTORS).is_file()
     )
@@ -77,7 +81,7 @@ def redacted_copy(run: Run, redaction: Redaction, into: Path) -> Run:
     return open_run(copy)
 
 
-def _stored(run: Run) -> tuple[Table, list[folder.Tensor], Any]:
+def stored(run: Run) -> tuple[Table, list[folder.Tensor], Any]:
     """The metadata, the tensors and the (m, 2) flat map of a run on disk, its glyphs and bookmarks as files."""
     facts, path = run.facts, run.path
     table = _read_table(manifest.located(path, facts, folder.METADATA), facts["renamed"])

@@ -23,6 +23,7 @@ from exporter.retrieval.distance import METRICS
 from exporter.runs.folder import TensorFormat
 from exporter.runs.redaction import Redaction
 from exporter.runs.verify import ROWS_SHOWN
+from exporter.sharing.parquet import check_installed
 from exporter.sources import NO_ACCESS, Access, Filter
 from exporter.workflows.assess import matchers_of
 from exporter.workflows.pictures import OpenOn, Projection
@@ -39,8 +40,8 @@ class ExportRequest:
     show, None for all. `retrieved`: the ids that an application returned, in its order, for each question.
     `question_set`: a file, or Python's own objects with the names that a .jsonl has; `qrels` its judgements. `cache`:
     take the vectors of texts that the same model has embedded before. `index`: ask Chroma's own index what it loses of
-    the set. `text`: with the chunks' texts; `redact`: columns whose cells are left out; `anonymize_ids`: with others in
-    the ids' place. Raises UsageError where the options don't fit together.
+    the set. `parquet`: with points.parquet. `text`: with the chunks' texts; `redact`: columns whose cells are left out;
+    `anonymize_ids`: with others in the ids' place. Raises UsageError where the options don't fit together.
     """
 
     source: Any
@@ -78,6 +79,7 @@ class ExportRequest:
     tsv: bool = True
     columns: tuple[str, ...] | None = None
     text_length: int = 300
+    parquet: bool = False
     text: bool = True
     redact: tuple[str, ...] = ()
     anonymize_ids: bool = False
@@ -119,6 +121,8 @@ class ExportRequest:
         for name in ("columns", "redact"):
             if isinstance(getattr(self, name), str):
                 raise UsageError(f"{name} must be a list of names, not the text {getattr(self, name)!r}")
+        if self.parquet:
+            check_installed()
         _ = self.redaction  # a column that can't be redacted is told before anything is read
         for name, known in (("projection", Projection), ("open_on", OpenOn), ("tensor_format", TensorFormat)):
             if getattr(self, name) not in get_args(known):

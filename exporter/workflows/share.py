@@ -18,10 +18,12 @@ from exporter.scratch import scratch
 from exporter.serving.page import script, told_of
 from exporter.sharing.archive import pack
 from exporter.sharing.page import page
-from exporter.workflows.redact import redacted_copy
+from exporter.sharing.parquet import check_installed
+from exporter.workflows.export import points_of
+from exporter.workflows.redact import redacted_copy, stored
 from exporter.workflows.run import Run, open_run
 
-FORMATS = ("html", "zip")
+FORMATS = ("html", "zip", "parquet")
 _REDACTED = "chroma-projector-redacted-"
 
 
@@ -39,9 +41,9 @@ def share(
     """Write a run into one file, and return its path.
 
     `.html` opens from disk in a browser, with nothing else; `.zip` holds the run for `tensorboard run.zip`, or to be
-    unpacked into a log directory. `map_only`: a page without the vectors. What is not to leave: the chunks' texts
-    (`text` false), all of the collection's own keys but `columns`, the columns to `redact`, the true ids. `notice` is
-    told what the file will hold, then its size.
+    unpacked into a log directory; `.parquet` has the points, for other viewers. `map_only`: a page without the vectors.
+    What is not to leave: the chunks' texts (`text` false), all of the collection's own keys but `columns`, the columns
+    to `redact`, the true ids. `notice` is told what the file will hold, then its size.
 
     Raises UsageError for another kind of file or an unknown column, OutputError when the folder is no run, is not
     whole, or the file can't be written.
@@ -52,6 +54,8 @@ def share(
         raise UsageError(f"{output} is no file to share: end its name in .{', .'.join(FORMATS)}")
     if map_only and kind != "html":
         raise UsageError("--map-only is for a page: end the name in .html")
+    if kind == "parquet":
+        check_installed()
     kept = None if columns is None else tuple(columns)
     redaction = Redaction(text=not text, ids=anonymize_ids, columns=kept, cells=tuple(redact))
     found = open_run(run)
@@ -64,6 +68,8 @@ def share(
         with _whole_or_absent(output) as file:
             if kind == "zip":
                 pack(found.path, found.facts, file)
+            elif kind == "parquet":
+                file.write(points_of(*stored(found)))
             else:
                 box = told_of(found.path)
                 file.writelines(page(found.path, found.facts, box, script().decode(), map_only=map_only))

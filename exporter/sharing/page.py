@@ -56,6 +56,8 @@ td, th { padding: 2px 12px 2px 0; vertical-align: top; unicode-bidi: isolate; ov
 td.number, th.number { text-align: right; overflow-wrap: normal; white-space: nowrap; }
 td.place { max-width: 24em; }
 th:last-child { width: 60%; }
+td div { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }
+tr.selected div { display: block; }
 tr[data-row] { cursor: pointer; }
 tr[data-row]:hover, tr[data-row]:focus { background: #f2f5fa; outline: none; }
 tr.selected { background: #fde8d8; }
@@ -194,7 +196,7 @@ def _question(question: Mapping[str, Any], row_of: Mapping[str, int], length: in
         parts.append(
             f'<td class="place">{_text(hit["source"] or hit["id"])}</td><td class="number">{_text(printed)}</td>'
         )
-        parts.append(f"<td>{_text(hit['text'])}</td></tr>")
+        parts.append(f"<td><div>{_text(hit['text'])}</div></td></tr>")
     parts.append("</tbody></table>")
     return "".join(parts)
 

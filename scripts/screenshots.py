@@ -23,7 +23,7 @@ QUESTION, ANSWER = "How do I pause my program and inspect variables?", "set_trac
 
 
 def main(folder: Path) -> None:
-    """A PNG of each bookmark in stock TensorBoard; in the folder above `opening`, `opening-stock`, `asked`, `shared`."""
+    """A PNG of each bookmark in stock TensorBoard; above, `opening`, `opening-stock`, `asked` and `shared`."""
     from tests.end_to_end.browser import Projector, launch
 
     folder.mkdir(parents=True, exist_ok=True)

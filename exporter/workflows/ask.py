@@ -223,9 +223,11 @@ def ask(
 def _request(base: Base, question: str, answer: str, logdir: Path, name: str) -> ExportRequest:
     facts = base.run.facts
     with_what = facts.get("asked_with", {})
-    columns = with_what.get("columns")
-    redacted = facts.get("redacted", {})
-    gone = set(redacted.get("columns", ())) & set(facts["columns"]) - {"source_group"}  # goes with the source
+    columns, redacted = with_what.get("columns"), facts.get("redacted")
+    if redacted is not None:  # the collection may still have what was taken out of the run
+        keys = {column: key for key, column in facts["renamed"].items()}
+        own = [name for name in facts["columns"] if name not in FIXED_COLUMNS and name != LINES]
+        columns = [keys.get(name, name) for name in own if name not in redacted["columns"]]
     return ExportRequest(
         source=None,
         questions=(question,),
@@ -246,8 +248,8 @@ def _request(base: Base, question: str, answer: str, logdir: Path, name: str) ->
         lines=with_what.get("lines", True),
         columns=None if columns is None else tuple(columns),
         text_length=base.text_length,
-        text=not redacted.get("text", False),
-        redact=tuple(sorted(gone)),
+        text=not (redacted or {}).get("text", False),
+        redact=tuple(name for name in ("source", "page") if name in (redacted or {}).get("columns", ())),
         logdir=logdir,
         run=name,
         tsv=False,

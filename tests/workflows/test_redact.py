@@ -8,7 +8,6 @@ import re
 import shutil
 import tempfile
 import zlib
-from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
@@ -141,15 +140,17 @@ def test_gone_at_export(way, secret, tmp_path):
 
 @pytest.mark.parametrize("kind", ["zip", "html"])
 @pytest.mark.parametrize("way", [*WAYS, *LEFT])
-def test_gone_at_share(way, kind, whole, tmp_path):
+def test_gone_at_share(way, kind, whole, tmp_path, monkeypatch):
     """The same of a run that is on disk; the run itself stays as it is, and no copy of it stays behind."""
     options, gone = {**WAYS, **LEFT}[way]
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     before = {path: path.read_bytes() for path in whole.path.rglob("*") if path.is_file()}
     lines = []
     made = share(whole.path, tmp_path / f"run.{kind}", notice=lines.append, **options)
     assert found_in(made, SECRETS) == set(SECRETS) - set(gone)
     assert before == {path: path.read_bytes() for path in whole.path.rglob("*") if path.is_file()}
-    assert not list(Path(tempfile.gettempdir()).glob("chroma-projector-redacted-*/run"))
+    assert not list((tmp_path / "tmp").iterdir())
     assert ("their ids" in lines[0]) == ("id" not in gone)
     assert ("the texts of 24 chunks" in lines[0]) == ("text" not in gone)
     assert ("their sources" in lines[0]) == ("source" not in gone)

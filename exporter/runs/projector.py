@@ -7,6 +7,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from exporter.runs import notf
 
@@ -49,6 +50,14 @@ def config_text(tensors: Sequence[TensorEntry]) -> str:
             entry.sprite.single_image_dim.extend([tensor.sprite_cell, tensor.sprite_cell])
     text: str = text_format.MessageToString(config)
     return text
+
+
+def read_config(run: Path) -> Any:
+    """The config of a run, as TensorBoard parses it. Raises what it raises on a text that is no config."""
+    from google.protobuf import text_format
+    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+    return text_format.Parse((run / CONFIG).read_text(encoding="utf-8"), ProjectorConfig())
 
 
 def events_name(now: float) -> str:

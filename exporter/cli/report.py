@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 Found = Mapping[str, Any]
@@ -17,12 +17,17 @@ LISTED = 10
 
 def as_markdown(found: Found) -> str:
     """The whole report, for the summary of a CI job."""
-    lines = [f"### {_escaped(title(found))}", ""]
-    for heading, rows in sections(found):
-        lines += [f"| {' | '.join(heading)} |", f"|{'---|' * len(heading)}"]
+    return to_markdown(title(found), sections(found), [told(finding) for finding in found["findings"]])
+
+
+def to_markdown(heading: str, tables: Iterable[Section], points: Sequence[str] = ()) -> str:
+    """A title, tables and a list."""
+    lines = [f"### {_escaped(heading)}", ""]
+    for names, rows in tables:
+        lines += [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
         lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
         lines.append("")
-    lines += [f"- {_escaped(told(finding))}" for finding in found["findings"]]
+    lines += [f"- {_escaped(point)}" for point in points]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -60,7 +65,7 @@ def sections(found: Found) -> Iterator[Section]:
     if wrong:
         hardest = sorted(wrong, key=_hardness)[:LISTED]
         more = f" ({len(hardest)} of {len(wrong):,})" if len(wrong) > len(hardest) else ""
-        rows = [(one["id"], one["verdict"], f"{_short(one['question'])}: {one['evidence']}") for one in hardest]
+        rows = [(one["id"], one["verdict"], f"{short(one['question'])}: {one['evidence']}") for one in hardest]
         yield ("missed", "verdict", f"question and evidence{more}"), rows
 
 
@@ -83,9 +88,10 @@ def told(finding: Found) -> str:
     return f"{finding['text']}" + (f" (such as {', '.join(finding['examples'])})" if finding["examples"] else "")
 
 
-def _short(text: str) -> str:
+def short(text: str, length: int = 60) -> str:
+    """One line, cut where it is longer."""
     text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:59] + "…"
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _escaped(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from exporter.runs.markdown import escaped, table
+
 Found = Mapping[str, Any]
 """What `evaluate --json` prints."""
 
@@ -22,12 +24,10 @@ def as_markdown(found: Found) -> str:
 
 def to_markdown(heading: str, tables: Iterable[Section], points: Sequence[str] = ()) -> str:
     """A title, tables and a list."""
-    lines = [f"### {_escaped(heading)}", ""]
+    lines = [f"### {escaped(heading)}", ""]
     for names, rows in tables:
-        lines += [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-        lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
-        lines.append("")
-    lines += [f"- {_escaped(point)}" for point in points]
+        lines += [table(names, rows), ""]
+    lines += [f"- {escaped(point)}" for point in points]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -92,11 +92,3 @@ def short(text: str, length: int = 60) -> str:
     """One line, cut where it is longer."""
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _escaped(text: str) -> str:
-    """Foreign text as text: no cell, tag, code or link begins in it."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for sign in "\\`*_[]|~#":
-        text = text.replace(sign, f"\\{sign}")
-    return text

@@ -61,6 +61,17 @@ def sections(found: Found) -> Iterator[Section]:
         )
     verdicts = [(kind, f"{count:,}", REPAIRS[kind]) for kind, count in found["verdicts"].items() if count]
     yield ("verdict", "questions", f"what mends it (top {found['top_k']})"), verdicts
+    if words := found.get("lexical"):  # not in runs of older versions
+        cases = (
+            ("both", "both"),
+            ("only_vectors", "vectors only"),
+            ("only_words", "words only"),
+            ("neither", "neither"),
+        )
+        rows = [(told_as, f"{len(words[case]):,}", _some(words[case])) for case, told_as in cases]
+        if found["index_recall"] is not None:
+            rows.append(("Chroma's own index", f"{found['index_recall']:.3f}", f"of the exact top {found['top_k']}"))
+        yield ("answered by vectors or plain words (BM25)", "", f"which, in the top {found['top_k']}"), rows
     wrong = [one for one in found["per_question"] if one["verdict"] not in (FOUND, ANSWER_UNKNOWN)]
     if wrong:
         hardest = sorted(wrong, key=_hardness)[:LISTED]
@@ -86,6 +97,10 @@ def _figure(figure: Found, form: str = ".3f") -> str:
 def told(finding: Found) -> str:
     """A finding in one line, with examples."""
     return f"{finding['text']}" + (f" (such as {', '.join(finding['examples'])})" if finding["examples"] else "")
+
+
+def _some(ids: Sequence[str]) -> str:
+    return short(", ".join(ids)) or "-"
 
 
 def short(text: str, length: int = 60) -> str:

@@ -22,6 +22,21 @@ def compare(a: str | Path | Run, b: str | Path | Run) -> Comparison:
     return comparison.compare(_system(_opened(a)), _system(_opened(b)))
 
 
+def join(
+    a: str | Path | Run,
+    b: str | Path | Run,
+    found: Comparison,
+    *,
+    logdir: Path | None = None,
+    run: str | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """A run in which both, once compared, stand on one map; in `logdir` (default: `logs`)."""
+    from exporter.workflows import joint
+
+    return joint.join(_opened(a), _opened(b), found, logdir=logdir, name=run, overwrite=overwrite)
+
+
 def gains(wanted: Iterable[str]) -> dict[str, float]:
     """`hit@5=0` and the like. Raises UsageError for what is no metric and number."""
     found = {}

@@ -5,6 +5,7 @@ import re
 import pytest
 
 import exporter
+from exporter.workflows.compare import compare, join
 from exporter.workflows.serve import serve
 from tests.conftest import collection, write_chroma
 from tests.workflows.test_export import Lookup
@@ -45,4 +46,22 @@ def test_each_tab(two_runs, projector):
         shows("histograms", "nearest of all questions/with the answer", "nearest of all questions/without the answer")
         shows("pr_curves", "nearest of all questions/distance", re.compile("narrow is at"), re.compile("wide is at"))
         shows("hparams", "2.0000", "8.0000", "chunks")
+    assert projector.faults == []
+
+
+@pytest.mark.browser
+def test_the_joint_map(two_runs, projector, tmp_path):
+    """Both runs stand on one map, whose lines join each question to itself; the first bookmark colours by system."""
+    run = join(*two_runs, compare(*two_runs), logdir=tmp_path / "logs", run="joint")
+    with serve(run.path.parent, port=0) as server:
+        projector.open(server.url)
+        projector.settle()
+        scene = projector.scene()
+        rows = len(run.points)
+        assert projector.counts() == [rows, rows, 0]
+        assert scene.lines == 12
+        assert sum(label.startswith("★ A") for label in scene.labels) == 12
+        assert sum(label.startswith("★ B") for label in scene.labels) == 12
+        assert "system" in scene.colour
+        assert {name for name, _ in scene.legend} == {"A", "B"}
     assert projector.faults == []

@@ -60,11 +60,16 @@ def serve_until_interrupted(
 
     With `quiet_stdout` the address goes to stderr: stdout holds one JSON value already.
     """
+    from exporter.serving.hosts import is_loopback
     from exporter.workflows.serve import serve
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    if settings.get("bind_all") or settings.get("host", "127.0.0.1") not in ("127.0.0.1", "localhost", "::1"):
+    for ending in ("SIGTERM", "SIGHUP"):  # the second: its terminal was closed; Windows has none
+        if hasattr(signal, ending):
+            signal.signal(getattr(signal, ending), _interrupt)
+    if settings.get("bind_all") or not is_loopback(settings.get("host", "127.0.0.1")):
         console.note("Warning: everybody who can reach this machine can read the documents in these runs")
+    elif settings.get("allow_hosts"):
+        console.note("Warning: everybody whom the proxy lets through can read the documents in these runs")
     try:
         with serve(logdir, notice=console.note, **settings) as server:
             asked = settings.get("port", 6006)

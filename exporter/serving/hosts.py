@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ WSGIApp: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[byt
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 _LONGEST_NAME = 253
+_WITH_PORT = re.compile(r"(?:\[(?P<address>[^\[\]]*)\]|(?P<name>[^:\[\]]+))(?::[0-9]*)?")
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,8 @@ def answering_to(names: Names, app: WSGIApp) -> WSGIApp:
 def _name(host: str) -> str:
     """Without port, brackets and the dot at the end, in small letters."""
     host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    if host.count(":") == 1:
-        host = host.partition(":")[0]
+    if found := _WITH_PORT.fullmatch(host):
+        host = found["address"] or found["name"]
     return host.rstrip(".")
 
 

@@ -52,7 +52,8 @@ def _asked(facts: Mapping[str, Any]) -> dict[str, Any] | None:
     if asked is None:
         return None
     told = {key: asked.get(key) for key in ("of", "kept", "over", "why")}
-    return {**told, "question": facts["questions"][0]["text"], "chunks": facts["source"]["rows_after_filter"]}
+    question = facts["questions"][0]["text"][:_LONGEST_SNIPPET]
+    return {**told, "question": question, "chunks": facts["source"]["rows_after_filter"]}
 
 
 def _question(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +61,8 @@ def _question(found: Mapping[str, Any]) -> dict[str, Any]:
     hits = [{key: hit[key] for key in _OF_A_HIT} for hit in found.get("returned", found["hits"])]
     for hit in hits:
         hit["text"] = hit["text"][:_LONGEST_SNIPPET]
+        if not isinstance(hit["distance"], int | float):
+            raise TypeError("a distance is a number")
     return {
         "text": found["text"],
         "answers": len(found["answers"]),

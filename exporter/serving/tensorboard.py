@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 
 from exporter.errors import ExporterError, ServingError, UsageError
 from exporter.records import Progress
-from exporter.serving.child import MARK, RESTART_WITH_TENSORFLOW, Settings
+from exporter.serving.child import RESTART_WITH_TENSORFLOW, Settings
 from exporter.serving.logdir import find_runs, holds_checkpoint
 
 LOOPBACK = "127.0.0.1"
@@ -89,6 +90,7 @@ def start(
         bind_all=bind_all,
         path_prefix=path_prefix,
         stock=stock,
+        mark=f"\x1e{secrets.token_hex(8)} ",
         tensorflow=any(holds_checkpoint(run) for run in runs.values()),
         allowed_hosts=tuple(allow_hosts),
         asking=asking is not None and not stock,
@@ -183,7 +185,7 @@ class Server:
             self._notice("a run holds a checkpoint: TensorBoard starts again, with TensorFlow; then reload the page")
 
     def _hear(self, line: str) -> None:
-        chatter, _, report = line.partition(MARK)
+        chatter, _, report = line.partition(self._settings.mark)
         if chatter.strip():
             self._chatter.append(chatter.strip())
         if not report:

@@ -16,7 +16,7 @@ import numpy as np
 
 from exporter.embedding import models
 from exporter.embedding.check import ModelCheck
-from exporter.embedding.encoders import Encoder
+from exporter.embedding.encoders import Encoder, is_cached
 from exporter.errors import ExporterError, ModelError, OutputError, UsageError
 from exporter.layouts.placed import HOW, placed
 from exporter.records import (
@@ -146,14 +146,15 @@ def load_model(base: Base, ground: Ground, allowed: Allowed) -> models.Model:
     """The model of this run. Raises ModelError when it can't be loaded, or is one that only the user may name."""
     if allowed.model is not None:
         return models.load_model(allowed.model, ground.collection, allowed.base_url)
-    with_what = base.run.facts.get("asked_with", {}).get("model")
-    name = base.run.facts["model"]["name"]
-    if ":" in str(with_what or name):
-        raise ModelError(f"this run's model is {with_what or name}: start the server with --model to use it here")
-    from_source = ground.source is not None and with_what in ("auto", None)
-    if not from_source and name is None:
+    given = base.run.facts.get("asked_with", {}).get("model")
+    name = base.run.facts["model"]["name"] if given in ("auto", None) else given
+    if ground.source is not None and given in ("auto", None):
+        wanted = "auto"  # what the collection itself records
+    elif name is None:
         raise ModelError("this run was exported with a vector, so its model isn't known: start the server with --model")
-    model = models.load_model("auto" if from_source else str(name), ground.collection)
+    elif not is_cached(wanted := str(name)):
+        raise ModelError(f"this run's model is {name}: start the server with --model to use it here")
+    model = models.load_model(wanted, ground.collection)
     if model.host is not None:
         raise ModelError(f"the question would be sent to {model.host}: start the server with --model to allow that")
     return model
@@ -227,7 +228,8 @@ def _request(base: Base, question: str, answer: str, logdir: Path, name: str) ->
         source=None,
         questions=(question,),
         answers=(answer,) if answer else (),
-        answer_match=facts["answer_match"],
+        # typed into a page, it is words: a pattern can take for ever
+        answer_match="normalized" if facts["answer_match"] == "regex" else facts["answer_match"],
         ignore_accents=with_what.get("ignore_accents", False),
         fuzzy_threshold=with_what.get("fuzzy_threshold", FUZZY),
         top_k=facts["top_k"],

@@ -51,6 +51,9 @@ class Asking:
         self._temporary: list[str] = []
         self._base: tuple[object, Base] | None = None
         self._model: tuple[object, Model] | None = None
+        if (self._logdir / manifest.MANIFEST).exists():
+            self._why_not = "this log directory is itself a run: serve the folder above it, and questions can be asked"
+            return
         try:
             place = publish.staging_parent(self._logdir)
             prefix = f".{self._logdir.name}.asked-"
@@ -90,7 +93,10 @@ class Asking:
 
     def _origin(self, run: str) -> str:
         """The run that was exported: on the map of one that was asked for there are placed points already."""
-        facts = manifest.read(self._path(run))
+        try:
+            facts = manifest.read(self._path(run))
+        except OutputError:
+            raise OutputError(f"the run {run} is gone, or not one of ours: choose another one") from None
         origin = str(facts.get("asked", {}).get("of", run))
         try:
             manifest.read(self._path(origin))
@@ -99,8 +105,8 @@ class Asking:
         return origin
 
     def _path(self, run: str) -> Path:
-        path = (self._logdir / run).resolve()
-        if not path.is_relative_to(self._logdir.resolve()):
+        # not resolved: a link in the log directory is its owner's
+        if Path(run).is_absolute() or ".." in Path(run).parts or "\0" in run:
             raise UsageError("there is no such run")
         return self._logdir / run
 
@@ -156,7 +162,16 @@ class Asking:
 
         progress("keeping", 0, None)
         asked = open_run(self._logdir / run)
-        chosen = checked_name(name or default_name(asked.collection, [question.text for question in asked.questions]))
+        try:
+            chosen = checked_name(
+                name or default_name(asked.collection, [question.text for question in asked.questions])
+            )
+        except UsageError:
+            raise UsageError(
+                "a run's name has at most 120 letters, digits, '.', '_', '-' and spaces: give another one"
+            ) from None
+        if (self._logdir / chosen).exists():
+            raise UsageError(f"there is a run {chosen} already: give another name")
         with publish.stage(self._logdir, chosen) as staging:
             shutil.copytree(asked.path, staging.folder, dirs_exist_ok=True)
             if not (staging.folder / folder.VECTORS).exists():

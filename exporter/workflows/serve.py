@@ -40,7 +40,8 @@ def serve(
     if ask and stock:
         raise UsageError("the stock page asks nothing: leave out --ask or --stock")
     asking = None
-    if ask or (ask is None and not stock and not bind_all and is_loopback(host)):
+    alone = is_loopback(host) and not bind_all and not allow_hosts
+    if ask or (ask is None and not stock and alone):
         from exporter.workflows.asking import Asking
 
         asking = Asking(Path(logdir).expanduser(), source=source, access=access, model=model, base_url=base_url)

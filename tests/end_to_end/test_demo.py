@@ -138,7 +138,11 @@ def test_the_load_dialog(served, projector, demo_logdir):
     projector.open(served.split("#")[0])
     panel = projector.page.locator("vz-projector-data-panel")
     panel.locator("input#file").set_input_files(run.path / "vectors.tsv")
-    projector.frame.wait_for_function("() => window.projector().dataSet?.dim[1] === 384", timeout=60_000)
+    # and its PCA is there: where data is replaced before, the page's own code fails as it names the variance
+    projector.frame.wait_for_function(
+        "() => { const data = window.projector().dataSet; return data?.dim[1] === 384 && data.projections['pca-0']; }",
+        timeout=60_000,
+    )
     panel.locator("input#file-metadata").set_input_files(run.path / "metadata.tsv")
     projector.frame.wait_for_function(
         "(text) => JSON.stringify(window.projector().dataSet.points.at(-1).metadata).includes(text)",

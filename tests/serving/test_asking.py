@@ -9,10 +9,12 @@ import threading
 import time
 from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from exporter.errors import ModelError
+from exporter.workflows.serve import serve as workflow
 from tests.serving.little_runs import eventually, get, write_run
 
 
@@ -224,3 +226,22 @@ def test_without_asking(serve, tmp_path, echo, stock):
     server = serve(tmp_path, stock=stock, asking=echo if stock else None)
     assert post(server, token="any")[0] == 404
     assert b"data-token" not in get(server, "projector_binary.html")[1]
+
+
+def test_chatter_is_no_report(server, echo):
+    """What a browser sends comes back in TensorBoard's log: no such line is taken for one of ours, and none ends it."""
+    said = quote('\x1e{"asked": 0, "piece": "{}", "more": false}')
+    for path in ("%1e", said, "%1e%7B"):
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.request("GET", f"/{path}")
+        assert connection.getresponse().status == 404
+    assert post(server)[0] == 200
+    assert len(echo.asked) == 1
+
+
+def test_a_server_behind_a_proxy_is_not_asked(tmp_path):
+    """With a name of its own the server may be reached by others, so nothing can be asked unless that is wished."""
+    write_run(tmp_path / "run", 1)
+    for allowed, token in (((), True), (("proxy.example",), False)):
+        with workflow(tmp_path, port=0, allow_hosts=allowed) as server:
+            assert (b"data-token" in get(server, "projector_binary.html")[1]) is token

@@ -27,7 +27,18 @@ def test_names_of_the_loopback_interface(host):
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:6006", "", "10.0.0.1", "[::2]:80", "127.0.0.2"],
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:6006",
+        "",
+        "10.0.0.1",
+        "[::2]:80",
+        "127.0.0.2",
+        "[::1].evil.example",
+        "127.0.0.1:evil.example",
+        "[::1]:80.evil.example",
+    ],
 )
 def test_other_names(host):
     """Bound to 127.0.0.1, no other name or address is meant, however it begins."""

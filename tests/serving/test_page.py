@@ -45,6 +45,7 @@ def test_of_a_whole_set(chroma, tmp_path):
         {"questions": None},
         {"questions": []},
         {"questions": [1]},
+        {"far": True},
         {"questions": "text"},
         {"focus": 99},
         {"focus": {}},
@@ -57,6 +58,8 @@ def test_a_broken_manifest(chroma, tmp_path, broken):
     """Whatever a manifest holds, nothing fails that all runs need: of a run that is not as ours are nothing is told."""
     run = ask(chroma, tmp_path, projection="none")
     facts = manifest.read(run.path)
+    if "far" in broken:
+        facts["questions"][0]["hits"][0]["distance"] = "far"
     (run.path / manifest.MANIFEST).write_text(json.dumps({**facts, **broken}))
     assert told_of(run.path) is None
 

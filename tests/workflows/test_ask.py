@@ -216,6 +216,59 @@ def test_a_manifest_names_no_code_and_no_host(project, model):
     asking.close()
 
 
+@pytest.mark.parametrize("model", ["trap:Model", "./trap", "openai:text-embedding-3-small", "stranger/model"])
+@pytest.mark.parametrize("asked_with", ["auto", None])
+def test_no_code_without_the_source_either(project, model, asked_with, monkeypatch):
+    """Where the source is gone the name of the model decides: no module is imported for it, no folder of a stranger's
+    is read, no host is asked.
+    """
+    monkeypatch.chdir(project)
+    monkeypatch.syspath_prepend(project)
+    (project / "trap.py").write_text("raise SystemExit('it ran')")
+    (project / "trap").mkdir()
+    shutil.rmtree(project / "db")
+    manifest = project / "logs/base/manifest.json"
+    facts = json.loads(manifest.read_text())
+    facts["asked_with"]["model"], facts["model"]["name"] = asked_with, model
+    manifest.write_text(json.dumps(facts))
+    asking = Asking(project / "logs")
+    with pytest.raises(ModelError, match=f"this run's model is {model}: start the server with --model"):
+        ask(asking, "33?")
+    asking.close()
+
+
+def test_a_pattern_is_not_taken_from_the_page(made, tmp_path):
+    """What is typed as an answer is words, also where the run's own answers were patterns: one may take for ever."""
+    shutil.copytree(made / "db", tmp_path / "db")
+    export(
+        tmp_path / "db", question="7?", answer="text [7]", answer_match="regex", model=Words(), logdir=tmp_path / "l"
+    )
+    (run,) = (path.name for path in (tmp_path / "l").iterdir() if path.is_dir() and not path.name.startswith("."))
+    asking = Asking(tmp_path / "l", source=tmp_path / "db", model=Words())
+    found = open_run(tmp_path / "l" / ask(asking, "33?", "(t|a)*$", run=run)).questions[0]
+    assert found.first_answer_rank is None
+    asking.close()
+
+
+def test_a_log_directory_that_is_a_run(project):
+    """Where a run itself is served nothing is asked: the new run would lie inside it."""
+    before = sorted((project / "logs/base").rglob("*"))
+    asking = Asking(project / "logs/base", model=Words())
+    with pytest.raises(OutputError, match="itself a run"):
+        ask(asking, "33?", run=".")
+    asking.close()
+    assert sorted((project / "logs/base").rglob("*")) == before
+
+
+def test_a_link_to_a_run(project):
+    """A run that its owner has linked into the log directory is asked like any other."""
+    (project / "logs/base").rename(project / "elsewhere")
+    (project / "logs/base").symlink_to(project / "elsewhere")
+    asking = Asking(project / "logs", source=project / "db", model=Words())
+    assert (project / "logs" / ask(asking, "33?")).is_dir()
+    asking.close()
+
+
 def test_a_manifest_names_no_place_outside(project, tmp_path):
     """The way to the source that a manifest gives leads nowhere but beside the log directory."""
     shutil.copytree(project / "db", tmp_path / "elsewhere")
@@ -253,7 +306,7 @@ def test_the_model_is_loaded_once(project, monkeypatch):
     asking.close()
 
 
-@pytest.mark.parametrize("run", ["no-such-run", "../../elsewhere", "/", ""])
+@pytest.mark.parametrize("run", ["no-such-run", "../../elsewhere", "/", "", "a\0b"])
 def test_an_unknown_run(asking, run):
     """A run that is not there, or not in the log directory, is told."""
     with pytest.raises((OutputError, UsageError)):
@@ -289,8 +342,9 @@ def test_what_is_not_kept_is_removed(asking, project):
 def test_names_that_can_t_be_kept(asking, project, name):
     """A name that is taken, or that no run may have, is told, and the run stays as it is."""
     run = ask(asking, "11?")
-    with pytest.raises(ExporterError):
+    with pytest.raises(ExporterError, match=r"give another (name|one)") as refused:
         keep(asking, run, name)
+    assert "--" not in str(refused.value)
     assert faults(project / "logs" / run) == []
     assert keep(asking, run, "good") == "good"
 

@@ -22,7 +22,7 @@ from exporter.runs.dashboards import Dashboards
 from exporter.runs.markdown import table as markdown_table
 from exporter.runs.metadata import LABEL_LENGTH, LINES, Table, read_as_the_page_does, text_cell
 from exporter.runs.points import ANSWER, CHUNK, QUESTION
-from exporter.runs.sprites import Glyph
+from exporter.runs.sprites import OTHERS_CHUNK, OTHERS_QUESTION, Glyph
 from exporter.runs.verify import ROWS_SHOWN, read_tensor
 from exporter.runs.views import View
 from exporter.workflows.export import publish_whole
@@ -66,7 +66,7 @@ def join(
     logdir = logdir or Path("logs")
     name = name or f"compare-{a.name}-{b.name}"[:60]
     publish.check_target(logdir, name, overwrite=overwrite)
-    sides = _side(a), _side(b)
+    sides = _side(a), _side(b, OTHERS_QUESTION, OTHERS_CHUNK)
     if sum(map(len, sides)) > ROWS_SHOWN:
         raise UsageError(
             f"together the runs have {sum(map(len, sides)):,} rows, and the page loads {ROWS_SHOWN:,}: export them "
@@ -81,7 +81,8 @@ def join(
     return open_run(logdir / name)
 
 
-def _side(run: Run) -> _Side:
+def _side(run: Run, question: str = QUESTION, chunk: str = CHUNK) -> _Side:
+    """`question` and `chunk`: the roles by which its rows are drawn."""
     entry = next((entry for entry in run.facts["tensors"] if entry["kind"] == "map"), None)
     if entry is None:
         raise UsageError(f"{run.path} has no map: export it without --projection none")
@@ -89,7 +90,7 @@ def _side(run: Run) -> _Side:
         names, lines = read_as_the_page_does(file)
         cells = dict(zip(names, zip(*lines, strict=True), strict=True))
     flags = zip(cells["is_question"], cells["contains_answer"], strict=True)
-    glyphs = [Glyph(QUESTION if asked == "true" else ANSWER if right == "true" else CHUNK) for asked, right in flags]
+    glyphs = [Glyph(question if asked == "true" else ANSWER if right == "true" else chunk) for asked, right in flags]
     return _Side(
         name=run.name,
         places=read_tensor(run.path, entry["file"], tuple(entry["shape"])).astype(np.float64),
@@ -141,10 +142,11 @@ def _contents(
     vectors = order.rows(*_in_one_space(sides, shared)).astype(np.float32)
     glyphs = [[side.glyphs[row] for row in range(len(side))] for side in sides]
     drawn = order.of(*glyphs)
-    first = View("★ question in A — the same in B · coloured by system", places, colour="system")
+    first = View("black ★ in A — blue ★ the same in B ■ holds an answer", places)
     farthest = sorted(pairs, key=lambda pair: -float(np.linalg.norm(np.diff(places[order.both(pair)], axis=0))))
     views = [
         first,
+        View("A and B by colour", places, colour="system"),
         View("questions that moved most", places, selected=[x for p in farthest[:10] for x in order.both(p)]),
     ]
     rows = _table(found, order, pairs)
@@ -152,7 +154,13 @@ def _contents(
     return folder.Contents(
         tensors=[
             folder.Tensor("joint_map", places.astype(np.float32), drawn, views, places),
-            folder.Tensor("vectors", vectors, drawn, [View(first.label, axes, colour="system")], axes),
+            folder.Tensor(
+                "vectors",
+                vectors,
+                drawn,
+                [View(first.label, axes), View("A and B by colour", axes, colour="system")],
+                axes,
+            ),
         ],
         table=rows,
         facts=_facts(a, b, found, laid, len(shared), by, len(places)),
@@ -232,6 +240,8 @@ def _readme(a: Run, b: Run, found: Comparison, laid: Overlay, shared: int, by: s
         f"B was laid over A by {shared:,} {by} that both show (Procrustes); {laid.apart:.3f} of their spread is left,",
         "0 is a perfect fit. Each question of A is joined by a line to the same of B. Only nearness within one system",
         "was measured: that a chunk of A stands near one of B is the overlay's doing.",
+        "Black stars are the questions in A, blue ones in B; so are A's chunks grey and B's light blue; a green square",
+        "holds an answer.",
         "",
         f"{len(found.pairs):,} shared questions; won by B: {len(found.won):,}, lost by B: {len(found.lost):,}.",
         *(

@@ -51,7 +51,7 @@ def test_each_tab(two_runs, projector):
 
 @pytest.mark.browser
 def test_the_joint_map(two_runs, projector, tmp_path):
-    """Both runs stand on one map, whose lines join each question to itself; the first bookmark colours by system."""
+    """Both runs stand on one map, whose lines join each question to itself; a bookmark colours by system."""
     run = join(*two_runs, compare(*two_runs), logdir=tmp_path / "logs", run="joint")
     with serve(run.path.parent, port=0) as server:
         projector.open(server.url)
@@ -62,6 +62,9 @@ def test_the_joint_map(two_runs, projector, tmp_path):
         assert scene.lines == 12
         assert sum(label.startswith("★ A") for label in scene.labels) == 12
         assert sum(label.startswith("★ B") for label in scene.labels) == 12
+        assert scene.sprites
+        projector.click_bookmark(1)
+        scene = projector.scene()
         assert "system" in scene.colour
         assert {name for name, _ in scene.legend} == {"A", "B"}
     assert projector.faults == []

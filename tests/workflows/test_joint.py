@@ -10,6 +10,7 @@ from exporter.errors import OutputError, UsageError
 from exporter.runs.folder import METADATA
 from exporter.runs.metadata import LINES, read_as_the_page_does
 from exporter.runs.verify import faults, read_tensor
+from exporter.workflows.ask import read_base
 from exporter.workflows.compare import compare, join
 from tests.conftest import collection, write_chroma
 from tests.runs.test_dashboards import read, values
@@ -143,6 +144,17 @@ def test_no_map(runs, tmp_path):
         join(runs[0], other, compare(runs[0], other), logdir=tmp_path / "logs")
     with pytest.raises(OutputError, match="exists"):
         join(*runs, compare(*runs), logdir=runs[0].path.parent, run="a")
+
+
+def test_what_it_is_not(joint):
+    """It can't be asked, plotted, or compared again, each said in a line; as JSON it is the comparison."""
+    with pytest.raises(UsageError, match="two runs on one map"):
+        read_base(joint.path)
+    with pytest.raises(OutputError, match="without a layout"):
+        joint.plot()
+    with pytest.raises(UsageError, match="without a question set"):
+        compare(joint, joint)
+    assert joint.to_json()["questions"] == ASKED
 
 
 def test_on_the_command_line(runs, tmp_path, capsys):

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from exporter.workflows.ingest import ingest
     from exporter.workflows.run import Run, open_run
     from exporter.workflows.serve import serve
+    from exporter.workflows.share import share
 
-__all__ = ["Assessment", "Run", "collections", "compare", "evaluate", "export", "ingest", "open_run", "serve"]
+__all__ = ["Assessment", "Run", "collections", "compare", "evaluate", "export", "ingest", "open_run", "serve", "share"]
 
 _HOMES = {
     "Assessment": "assessment",
@@ -31,6 +32,7 @@ _HOMES = {
     "export": "export",
     "ingest": "ingest",
     "serve": "serve",
+    "share": "share",
 }
 
 

@@ -16,13 +16,14 @@ from PIL import Image
 from exporter.serving.tensorboard import Server
 from exporter.workflows.demo import demo
 from exporter.workflows.serve import serve
+from exporter.workflows.share import share
 
 SHOWN = ("around_question", "map")
 QUESTION, ANSWER = "How do I pause my program and inspect variables?", "set_trace"
 
 
 def main(folder: Path) -> None:
-    """A PNG of each bookmark in stock TensorBoard; in the folder above `opening`, `opening-stock` and `asked`."""
+    """A PNG of each bookmark in stock TensorBoard; above, `opening`, `opening-stock`, `asked` and `shared`."""
     from tests.end_to_end.browser import Projector, launch
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,8 +52,21 @@ def main(folder: Path) -> None:
             page = opening(browser, server, folder.parent / "opening.png")
             ask(page, folder.parent / "asked.png")
             page.close()
+        shared(browser, Path(alone), Path(scratch) / "run.html", folder.parent / "shared.png")
     browser.close()
     driver.stop()
+
+
+def shared(browser: Any, run: Path, page_file: Path, path: Path) -> None:
+    """The run as one page, opened from disk, one of its hits chosen."""
+    from tests.end_to_end.test_share import Shared
+
+    page = Shared(browser, share(run, page_file))
+    page.page.set_viewport_size({"width": 1600, "height": 900})
+    page.page.locator("tr[data-row]").nth(1).hover()
+    page.page.wait_for_timeout(500)
+    save(page, path)
+    page.close()
 
 
 def opening(browser: Any, server: Server, path: Path) -> Any:

@@ -16,6 +16,7 @@ from exporter.cli.options import (
     answer_options,
     base_url_option,
     collection_option,
+    columns_option,
     debug_option,
     json_option,
     logdir_option,
@@ -26,10 +27,12 @@ from exporter.cli.options import (
     open_option,
     option,
     overwrite_option,
+    parse_columns,
     parse_filter,
     port_option,
     questions_options,
     quiet_option,
+    redaction_options,
     source_argument,
     top_k_option,
     where_document_option,
@@ -106,14 +109,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 )
 @option("--no-sprites", group=PICTURE, is_flag=True, help="Plain dots, no glyphs.")
 @option("--no-lines", group=PICTURE, is_flag=True, help="Don't join the question with its hits.")
-@option(
-    "--columns",
-    group=PICTURE,
-    metavar="all|none|A,B",
-    default="all",
-    show_default=True,
-    help="The chunks' own metadata to show.",
-)
+@columns_option
 @option(
     "--text-length",
     group=PICTURE,
@@ -134,7 +130,15 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     show_default=True,
     help="How TensorBoard gets the vectors.",
 )
+@option(
+    "--dashboards",
+    group=OUTPUT,
+    is_flag=True,
+    help="Fill the other tabs, as --questions does; stock TensorBoard then opens on them.",
+)
 @option("--no-tsv", group=OUTPUT, is_flag=True, help="No vectors.tsv for other tools.")
+@option("--parquet", group=OUTPUT, is_flag=True, help="points.parquet too, for other viewers and data frames.")
+@redaction_options
 @json_option
 @quiet_option
 @debug_option
@@ -154,6 +158,7 @@ def export(
     no_lines: bool,
     no_cache: bool,
     no_index: bool,
+    no_text: bool,
     columns: str,
     retrieved: TextIO | None,
     where: str | None,
@@ -179,10 +184,9 @@ def export(
     from exporter.workflows.export import write_export
     from exporter.workflows.request import ExportRequest, read_retrieved
 
-    shown = None if columns == "all" else () if columns == "none" else tuple(columns.split(","))
     asked["retrieved"] = () if retrieved is None else read_retrieved(retrieved.read())
     asked |= {"sprites": not no_sprites, "lines": not no_lines, "index": not no_index, "cache": not no_cache}
-    request = ExportRequest(**asked, columns=shown, tsv=not no_tsv)
+    request = ExportRequest(**asked, columns=parse_columns(columns), tsv=not no_tsv, text=not no_text)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         run = write_export(request, progress, console.note)
     if as_json:

@@ -182,6 +182,33 @@ def answer_options(command: F) -> F:
     return command
 
 
+def redaction_options(command: F) -> F:
+    """What is taken out of a run that others get; the command gets it as `no_text`, `redact` and `anonymize_ids`."""
+    group = "With care"
+    for decorate in (
+        option("--anonymize-ids", group=group, is_flag=True, help="Others in the ids' place; nobody can go back."),
+        option("--redact", group=group, metavar="COLUMN", multiple=True, help="Without what this column holds."),
+        option("--no-text", group=group, is_flag=True, help="Without the chunks' texts, and the answers' words."),
+    ):
+        command = decorate(command)
+    return command
+
+
+columns_option = option(
+    "--columns",
+    group="Picture",
+    metavar="all|none|A,B",
+    default="all",
+    show_default=True,
+    help="The chunks' own metadata to show.",
+)
+
+
+def parse_columns(text: str) -> tuple[str, ...] | None:
+    """What `--columns` names; None for all."""
+    return None if text == "all" else () if text == "none" else tuple(text.split(","))
+
+
 json_option = option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON value on stdout.")
 debug_option = option("--debug", group="Output", is_flag=True, help="Show the traceback of an error.")
 quiet_option = option("--quiet", group="Output", is_flag=True, help="Print errors only.")

@@ -44,11 +44,12 @@ ASKING = "Asking in the page (experimental)"
 @option("--base-url", group=ASKING, metavar="URL", help="Of an endpoint that speaks OpenAI's API, for openai:NAME.")
 @debug_option
 def tensorboard(logdir: Path | None, named: Path | None, debug: bool, open_browser: bool, **settings: Any) -> None:
-    """Serve a log directory; the address is printed when the Projector is there. ^C ends it.
+    """Serve a log directory, or a zip that was shared; the address is printed when it is there. ^C ends it.
 
     \b
     chroma-projector tensorboard
     chroma-projector tensorboard path/to/logs --port 0
+    chroma-projector tensorboard run.zip
     """
     serve_until_interrupted(logdir or named or Path("logs"), open_browser=open_browser, **settings)
 
@@ -61,7 +62,7 @@ def serve_until_interrupted(
     With `quiet_stdout` the address goes to stderr: stdout holds one JSON value already.
     """
     from exporter.serving.hosts import is_loopback
-    from exporter.workflows.serve import serve
+    from exporter.workflows.serve import log_directory, serve
 
     for ending in ("SIGTERM", "SIGHUP"):  # the second: its terminal was closed; Windows has none
         if hasattr(signal, ending):
@@ -71,7 +72,7 @@ def serve_until_interrupted(
     elif settings.get("allow_hosts"):
         console.note("Warning: everybody whom the proxy lets through can read the documents in these runs")
     try:
-        with serve(logdir, notice=console.note, **settings) as server:
+        with log_directory(logdir) as place, serve(place, notice=console.note, **settings) as server:
             asked = settings.get("port", 6006)
             if asked not in (0, server.port):
                 console.note(f"port {asked} is taken, this is {server.port}")

@@ -21,6 +21,7 @@ def verify(run: Path, as_json: bool, debug: bool) -> None:
     \b
     chroma-projector verify logs/demo-missed
     """
+    from exporter.workflows.verify import taken_out as told
     from exporter.workflows.verify import verify as find_faults
 
     faults = find_faults(run)
@@ -31,4 +32,4 @@ def verify(run: Path, as_json: bool, debug: bool) -> None:
     if faults:
         raise CheckFailed(f"{run}: {len(faults)} fault(s) found; export the run again")
     if not as_json:
-        click.echo(f"{run}: whole")
+        click.echo(f"{run}: whole{told(run)}")

@@ -26,7 +26,7 @@ class Tensor:
     """What the Projector lists under `name`: (m, d) float32, one row a point, and how it is shown.
 
     `glyphs`: one a row, or none. `axes` (m, 3): the principal axes, for the `views`. `table`: what its rows are, where
-    that is not the run's own metadata.
+    that is not the run's own metadata. `atlas` and `bookmarks` are their files, where these are there already.
     """
 
     name: str
@@ -35,6 +35,8 @@ class Tensor:
     views: Sequence[View] = ()
     axes: Float64 | None = None
     table: Table | None = None
+    atlas: bytes = b""
+    bookmarks: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -161,9 +163,13 @@ class _Prepared:
             self.metadata = assets.write(f"metadata-{self.stem}", ".tsv", tensor.table.to_tsv())
         if tensor.glyphs:
             self.sprite = assets.sprite(tensor.glyphs)
+        elif tensor.atlas:
+            self.sprite = assets.write("sprite", ".png", [tensor.atlas])
         if tensor.views and tensor.axes is not None:
             content = bookmarks(tensor.views, tensor.axes, self.values.shape[1])
             self.bookmarks = assets.write(f"bookmarks-{self.stem}", ".json", [content])
+        elif tensor.bookmarks:
+            self.bookmarks = assets.write(f"bookmarks-{self.stem}", ".json", [tensor.bookmarks])
 
     def __str__(self) -> str:
         values = self.path or manifest.digest(tensors.to_bytes(self.values))

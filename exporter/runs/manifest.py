@@ -44,6 +44,15 @@ def is_events(name: str) -> bool:
     return "tfevents" in name
 
 
+def located(run: Path, facts: Mapping[str, Any], name: str) -> Path:
+    """A file of the run, or its twin: in a zip that was unpacked by hand each content is there once."""
+    path, recorded = run / name, facts["files"]
+    if path.exists() or name not in recorded:
+        return path
+    twins = (run / other for other in recorded if recorded[other]["sha256"] == recorded[name]["sha256"])
+    return next((twin for twin in twins if twin.is_file()), path)
+
+
 def write(run: Path, facts: Mapping[str, Any], known: Mapping[str, str] = MappingProxyType({})) -> None:
     """The facts and the run's files, as JSON that a person can read too; `known` are files' hashes, by name."""
     whole = {"format": FORMAT, **facts, "files": file_records(run, known)}

@@ -191,7 +191,7 @@ def is_number_to_the_page(cell: str) -> bool:
 
 def _labels(points: Points) -> Iterator[str]:
     several = points.questions > 1
-    place_of = lru_cache(maxsize=_REMEMBERED)(_place)
+    place_of = lru_cache(maxsize=_REMEMBERED)(place_label)
     which = points.question.tolist()
     found = zip(points.roles, points.retrieved_by.tolist(), points.retrieved_rank.tolist(), strict=True)
     answers = zip(points.contains_answer.tolist(), points.answer_to.tolist(), points.answer_rank.tolist(), strict=True)
@@ -208,7 +208,7 @@ def _labels(points: Points) -> Iterator[str]:
             yield f"{f'q{answer_to + 1} ' if several else ''}✓ rank {answer_rank} · {place}" if tick else place
 
 
-def _place(whole: str, page: str) -> str:
+def place_label(whole: str, page: str) -> str:
     """The end of the source's path or address, and the page, as printed where the loader kept that."""
     name = whole.rstrip("/\\")
     name = re.split(r"[/\\]", name)[-1] or name

@@ -52,6 +52,14 @@ def config_text(tensors: Sequence[TensorEntry]) -> str:
     return text
 
 
+def read_config(run: Path) -> Any:
+    """The config of a run, as TensorBoard parses it. Raises what it raises on a text that is no config."""
+    from google.protobuf import text_format
+    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+    return text_format.Parse((run / CONFIG).read_text(encoding="utf-8"), ProjectorConfig())
+
+
 def events_name(now: float) -> str:
     """TensorBoard lists a run when it finds `tfevents` in a file's name."""
     return f"events.out.tfevents.{int(now)}.chroma-projector"

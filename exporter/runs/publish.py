@@ -78,7 +78,7 @@ def stage(logdir: Path, name: str, *, overwrite: bool = False) -> Iterator[Stagi
     check_target(logdir, name, overwrite=overwrite)
     tidy = partial(_finish, logdir)
     try:
-        logdir.mkdir(parents=True, exist_ok=True)
+        make_log_directory(logdir)
         beside = staging_parent(logdir)
         if beside != logdir:  # what was begun inside when no sibling could be had
             sweep(logdir, _prefix(logdir), tidy)
@@ -87,6 +87,13 @@ def stage(logdir: Path, name: str, *, overwrite: bool = False) -> Iterator[Stagi
             yield Staging(folder / _NEW, logdir / name, overwrite)
     except OSError as error:
         raise output_error(logdir, error) from error
+
+
+def make_log_directory(logdir: Path) -> None:
+    """With a .gitignore where it is new: runs hold texts of documents, and are large."""
+    if not logdir.exists():
+        logdir.mkdir(parents=True, exist_ok=True)
+        (logdir / ".gitignore").write_text("# runs hold the texts of documents\n*\n", encoding="utf-8")
 
 
 def check_target(logdir: Path, name: str, *, overwrite: bool) -> None:

@@ -17,7 +17,9 @@ import orjson
 
 from exporter.records import Float32
 from exporter.runs import manifest, notf, projector
+from exporter.runs.folder import ASSETS, METADATA
 from exporter.runs.metadata import LINES, read_as_the_page_does
+from exporter.runs.redaction import ANONYMOUS, redaction_faults
 from exporter.runs.tensors import run_module
 
 ROWS_SHOWN = 100_000
@@ -38,14 +40,14 @@ REQUIRED_FIELDS = (
 def faults(run: Path) -> list[str]:
     """Everything wrong with a run; empty when it is whole. Raises OutputError when the folder is no run at all."""
     facts = manifest.read(run)
-    return [*_changed_files(run, facts), *structural_faults(run)]
+    return [*_changed_files(run, facts), *_still_told(run, facts), *structural_faults(run)]
 
 
 def structural_faults(run: Path) -> list[str]:
     """What would break the page or the server, whatever the hashes say: for a run about to be published."""
     found = list(_unlisted(run))
     try:
-        config = _config(run)
+        config = projector.read_config(run)
     except Exception as error:  # text_format raises what it likes on a text that is no config
         return [*found, f"{projector.CONFIG} can't be read ({error}): every run of the log directory would fail"]
     if not config.embeddings:
@@ -74,8 +76,10 @@ def _changed_files(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
     except OSError as error:
         yield f"{error.filename} can't be read: {error.strerror}"
         return
+    there = {record["sha256"] for record in found.values()}  # a zip that was unpacked by hand has each content once
     for name in sorted(recorded.keys() - found.keys()):
-        yield f"{name} is missing"
+        if recorded[name]["sha256"] not in there:
+            yield f"{name} is missing"
     for name in sorted(found.keys() - recorded.keys()):
         if not Path(name).name.startswith("."):
             yield f"{name} is no part of the run: the manifest does not list it"
@@ -84,6 +88,25 @@ def _changed_files(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} has {found[name]['size']:,} bytes, the manifest says {recorded[name]['size']:,}"
         elif found[name]["sha256"] != recorded[name]["sha256"]:
             yield f"{name} was changed: its sha256 is not the manifest's"
+
+
+def _still_told(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
+    """What a redacted run holds all the same, in any of its tables."""
+    if "redacted" not in facts:
+        return
+    for path in [run / METADATA, *sorted(run.glob(f"{ASSETS}/metadata-*.tsv"))]:
+        try:
+            with path.open(encoding="utf-8") as file:
+                names, lines = read_as_the_page_does(file)
+                for fault in redaction_faults(facts["redacted"], names, list(lines)):
+                    yield f"{path.relative_to(run).as_posix()}: {fault}"
+        except (OSError, ValueError, KeyError, IndexError):
+            continue  # what is missing or no table is told elsewhere
+    hits = [hit for question in facts["questions"] for key in ("hits", "returned") for hit in question.get(key, ())]
+    if facts["redacted"].get("text") and any(hit["text"] for hit in hits):
+        yield f"{manifest.MANIFEST} holds texts, which were taken out"
+    if facts["redacted"].get("ids") and not all(ANONYMOUS.fullmatch(hit["id"]) for hit in hits):
+        yield f"{manifest.MANIFEST} holds ids, which were taken out"
 
 
 def _unlisted(run: Path) -> Iterator[str]:
@@ -95,13 +118,6 @@ def _unlisted(run: Path) -> Iterator[str]:
         yield "its events file holds no event, so TensorBoard may not list the run"
     if not re.fullmatch(r"[A-Za-z0-9._ -]+", run.resolve().name):
         yield f"the name {run.resolve().name!r} breaks the page's addresses: letters, digits, '.', '_', '-' and spaces"
-
-
-def _config(run: Path) -> Any:
-    from google.protobuf import text_format
-    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
-
-    return text_format.Parse((run / projector.CONFIG).read_text(encoding="utf-8"), ProjectorConfig())
 
 
 def _is_inside(run: Path, path: Path) -> bool:
@@ -290,7 +306,7 @@ def load_in_tensorboard(run: Path) -> None:
     provider = SimpleNamespace(list_runs=lambda *_, **__: [SimpleNamespace(run_name=run.name)])
     plugin = ProjectorPlugin(TBContext(logdir=str(run.parent), data_provider=provider))
     apps = plugin.get_plugin_apps()
-    for embedding in _config(run).embeddings:
+    for embedding in projector.read_config(run).embeddings:
         for route in ("/tensor", "/metadata"):
             asked = {"run": run.name, "name": embedding.tensor_name, "num_rows": "2"}  # all are read, two are sent
             answer = Client(apps[route]).get("/", query_string=asked)

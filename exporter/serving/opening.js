@@ -39,6 +39,7 @@
   };
 
   const { token } = document.currentScript.dataset; // a token: questions can be asked
+  const carried = document.getElementById('chroma-projector-facts'); // a page that is handed on: no server behind it
   const wanted = askedForInTheAddress();
   let page = null; // the page's own objects, under the names of KNOWN
   let off = false; // something was not as it should be: everything is the page's own from then on
@@ -74,7 +75,7 @@
     leaveVectorsAsTheyAre();
     drawMoreClearly();
     letAsk();
-    watchForNews();
+    if (!carried) watchForNews();
   }
 
   function giveUp(missing) {
@@ -247,8 +248,9 @@
     return new Promise((done) => setTimeout(done, milliseconds));
   }
 
-  /** What the server knows of a run; null for runs of other tools. */
+  /** What the server, or the page itself, knows of a run; null for runs of other tools. */
   async function factsOf(run) {
+    if (carried) return JSON.parse(carried.textContent);
     try {
       const answer = await fetch(`run_facts?run=${encodeURIComponent(run)}`);
       return answer.ok ? await answer.json() : null;

@@ -64,6 +64,11 @@ def panels(
 
 def draw_stored(run: Path, facts: Mapping[str, Any]) -> Figure:
     """The picture of a run on disk. Raises OutputError when it was exported without a layout, or is not whole."""
+    return draw_run(facts, stored_panels(run, facts))
+
+
+def stored_panels(run: Path, facts: Mapping[str, Any]) -> list[Panel]:
+    """The halves of a run on disk. Raises OutputError when it was exported without a layout, or is not whole."""
     if facts.get("flat_map") is None:
         raise OutputError(f"{run} was exported without a layout: export it with --projection auto")
     rows = facts["points"]
@@ -73,7 +78,7 @@ def draw_stored(run: Path, facts: Mapping[str, Any]) -> Figure:
         around = None if entry is None else read_tensor(run, entry["file"], tuple(entry["shape"]))[:, :2]
     except (OSError, ValueError) as error:
         raise OutputError(f"{run} is not whole ({error}): chroma-projector verify names what is missing") from error
-    return draw_run(facts, panels(around, flat, _stored_glyphs(facts["drawn"], rows), facts["layouts"]))
+    return panels(around, flat, _stored_glyphs(facts["drawn"], rows), facts["layouts"])
 
 
 def draw_run(facts: Mapping[str, Any], halves: Sequence[Panel]) -> Figure:

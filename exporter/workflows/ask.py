@@ -34,7 +34,7 @@ from exporter.records import (
 from exporter.retrieval.answers import FUZZY
 from exporter.retrieval.distance import rough_distances
 from exporter.retrieval.scan import question_distance, scan
-from exporter.runs import folder, publish
+from exporter.runs import folder, manifest, publish
 from exporter.runs.metadata import (
     FIXED_COLUMNS,
     LINES,
@@ -227,7 +227,11 @@ def ask(
 def _request(base: Base, question: str, answer: str, logdir: Path, name: str) -> ExportRequest:
     facts = base.run.facts
     with_what = facts.get("asked_with", {})
-    columns = with_what.get("columns")
+    columns, redacted = with_what.get("columns"), facts.get("redacted")
+    if redacted is not None:  # the collection may still have what was taken out of the run
+        keys = {column: key for key, column in facts["renamed"].items()}
+        own = [name for name in facts["columns"] if name not in FIXED_COLUMNS and name != LINES]
+        columns = [keys.get(name, name) for name in own if name not in redacted["columns"]]
     return ExportRequest(
         source=None,
         questions=(question,),
@@ -248,6 +252,8 @@ def _request(base: Base, question: str, answer: str, logdir: Path, name: str) ->
         lines=with_what.get("lines", True),
         columns=None if columns is None else tuple(columns),
         text_length=base.text_length,
+        text=not (redacted or {}).get("text", False),
+        redact=tuple(name for name in ("source", "page") if name in (redacted or {}).get("columns", ())),
         logdir=logdir,
         run=name,
         tsv=False,
@@ -383,7 +389,7 @@ def _values(cells: Sequence[str]) -> list[MetadataValue | None]:
 
 def _table(run: Run) -> tuple[list[str], list[list[str]]]:
     try:
-        with (run.path / folder.METADATA).open(encoding="utf-8") as file:
+        with manifest.located(run.path, run.facts, folder.METADATA).open(encoding="utf-8") as file:
             names, rows = read_as_the_page_does(file)
             return names, list(rows)
     except (OSError, ValueError) as error:

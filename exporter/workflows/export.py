@@ -18,6 +18,7 @@ from exporter.errors import ModelError, OutputError, QueryError, UsageError
 from exporter.records import (
     Batch,
     Collection,
+    Float32,
     Int64,
     ManyScores,
     Notice,
@@ -38,7 +39,8 @@ from exporter.runs.questions import questions_table
 from exporter.runs.readme import readme
 from exporter.runs.verify import structural_faults
 from exporter.runs.views import MOST_ENTRIES
-from exporter.sharing.picture import draw_run, panels, save
+from exporter.sharing.parquet import POINTS, points_table
+from exporter.sharing.picture import Panel, draw_run, panels, save
 from exporter.sources import Rows, open_source, where
 from exporter.workflows.assess import assess
 from exporter.workflows.assessment import Assessment, Setting
@@ -48,6 +50,7 @@ from exporter.workflows.collections import choose
 from exporter.workflows.facts import Seen, facts_of
 from exporter.workflows.pictures import OTHER_VIEWS, Pictures, draw_pictures
 from exporter.workflows.question_set import embed_set, load_set
+from exporter.workflows.redact import redact
 from exporter.workflows.request import ExportRequest, default_name, read_vectors, retrieved_ids
 from exporter.workflows.run import Run, open_run
 
@@ -158,8 +161,9 @@ def _gather(
         progress=progress,
     )
     facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures, found)
-    boards = of_questions(facts, seen.scores) if isinstance(seen.scores, Scores) else None
-    boards = boards if found is None else of_a_set(facts, found)
+    boards = None if found is None else of_a_set(facts, found)
+    if request.dashboards and isinstance(seen.scores, Scores):
+        boards = of_questions(facts, seen.scores)
     return name, replace(contents_of(request, tabulate(points), pictures, facts), boards=boards), found
 
 
@@ -293,17 +297,29 @@ def contents_of(
     request: ExportRequest, rows: Table, pictures: Pictures, facts: dict[str, Any], *, picture: bool = True
 ) -> folder.Contents:
     """All files of a run; `picture`: with picture.png, where there is a map."""
-    about = readme(facts, sprites=request.sprites, lines=request.lines)
-    extras = {"README.txt": about.encode("utf-8", "replace")}
-    if picture and pictures.flat is not None:
-        halves = panels(pictures.around, pictures.flat, pictures.glyphs, pictures.layouts)
+    table_left, tensors, facts = redact(rows, pictures.tensors, facts, request.redaction)
+    drawn = picture and pictures.flat is not None
+    halves = panels(pictures.around, pictures.flat, pictures.glyphs, pictures.layouts) if drawn else None
+    flat = None if pictures.flat is None else pictures.flat.astype(np.float32)
+    extras = extras_of(facts, halves, sprites=request.sprites, lines=request.lines)
+    if request.parquet:
+        extras[POINTS] = points_of(table_left, tensors, flat)
+    return folder.Contents(tensors=tensors, table=table_left, facts=facts, flat=flat, extras=extras)
+
+
+def points_of(rows: Table, tensors: Sequence[folder.Tensor], flat: Float32 | None) -> bytes:
+    """The content of points.parquet."""
+    by_kind = {tensor.name.split()[-1]: tensor.values for tensor in tensors}
+    return points_table(rows, by_kind["vectors"], by_kind.get("map"), flat)
+
+
+def extras_of(
+    facts: Mapping[str, Any], halves: Sequence[Panel] | None, *, sprites: bool, lines: bool
+) -> dict[str, bytes]:
+    """The files for people, by name, from what the manifest says; without `halves` no picture."""
+    extras = {"README.txt": readme(facts, sprites=sprites, lines=lines).encode("utf-8", "replace")}
+    if halves is not None:
         extras["picture.png"] = save(draw_run(facts, halves), "png")
     if "evaluation" in facts:
         extras["questions.tsv"] = b"".join(questions_table(facts["questions"]).to_tsv())
-    return folder.Contents(
-        tensors=pictures.tensors,
-        table=rows,
-        facts=facts,
-        flat=None if pictures.flat is None else pictures.flat.astype(np.float32),
-        extras=extras,
-    )
+    return extras

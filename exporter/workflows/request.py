@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,7 +21,9 @@ from exporter.records import Answer, Float32, Space
 from exporter.retrieval.answers import FUZZY, MATCHES, Matcher, match_any
 from exporter.retrieval.distance import METRICS
 from exporter.runs.folder import TensorFormat
+from exporter.runs.redaction import Redaction
 from exporter.runs.verify import ROWS_SHOWN
+from exporter.sharing.parquet import check_installed
 from exporter.sources import NO_ACCESS, Access, Filter
 from exporter.workflows.assess import matchers_of
 from exporter.workflows.pictures import OpenOn, Projection
@@ -37,7 +40,9 @@ class ExportRequest:
     show, None for all. `retrieved`: the ids that an application returned, in its order, for each question.
     `question_set`: a file, or Python's own objects with the names that a .jsonl has; `qrels` its judgements. `cache`:
     take the vectors of texts that the same model has embedded before. `index`: ask Chroma's own index what it loses of
-    the set. Raises UsageError where the options don't fit together.
+    the set. `dashboards`: fill the other tabs for a question, too. `parquet`: with points.parquet. `text`: with the
+    chunks' texts; `redact`: columns whose cells are left out; `anonymize_ids`: with others in the ids' place. Raises
+    UsageError where the options don't fit together.
     """
 
     source: Any
@@ -75,6 +80,11 @@ class ExportRequest:
     tsv: bool = True
     columns: tuple[str, ...] | None = None
     text_length: int = 300
+    dashboards: bool = False
+    parquet: bool = False
+    text: bool = True
+    redact: tuple[str, ...] = ()
+    anonymize_ids: bool = False
 
     def __post_init__(self) -> None:
         if self.question_set is not None and (self.questions or self.answers or self.retrieved):
@@ -110,8 +120,12 @@ class ExportRequest:
             raise UsageError("--open-on map needs a map: leave --projection none away")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: a seed is 0 or more")
-        if isinstance(self.columns, str):
-            raise UsageError(f"columns must be a list of names, not the text {self.columns!r}")
+        for name in ("columns", "redact"):
+            if isinstance(getattr(self, name), str):
+                raise UsageError(f"{name} must be a list of names, not the text {getattr(self, name)!r}")
+        if self.parquet:
+            check_installed()
+        _ = self.redaction  # a column that can't be redacted is told before anything is read
         for name, known in (("projection", Projection), ("open_on", OpenOn), ("tensor_format", TensorFormat)):
             if getattr(self, name) not in get_args(known):
                 raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(get_args(known))}")
@@ -124,6 +138,11 @@ class ExportRequest:
         if self.all_answers and not paired and len(self.answers) > 1:
             return (self.answers,)
         return (self.answers[question],) if paired else self.answers
+
+    @cached_property
+    def redaction(self) -> Redaction:
+        """What is taken out before anything is written; `columns` is left to the table. Raises UsageError."""
+        return Redaction(text=not self.text, ids=self.anonymize_ids, cells=tuple(self.redact))
 
     @property
     def set_name(self) -> str:

@@ -121,7 +121,7 @@ class Run:
     def points(self) -> RunPoints:
         """The rows, read from the run's files."""
         entry = next(entry for entry in self.facts["tensors"] if entry["kind"] == "vectors")
-        with (self.path / folder.METADATA).open(encoding="utf-8") as file:
+        with manifest.located(self.path, self.facts, folder.METADATA).open(encoding="utf-8") as file:
             names, lines = read_as_the_page_does(file)
             rows = list(lines)
         columns = {name: _array(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporter.errors import UsageError
+from exporter.scratch import scratch
 from exporter.serving.hosts import is_loopback
 from exporter.serving.tensorboard import LOOPBACK, Server, silent, start
+from exporter.sharing.archive import unpack
 from exporter.sources import NO_ACCESS, Access
 
 if TYPE_CHECKING:
     from exporter.embedding.encoders import Encoder
+
+_UNPACKED = "chroma-projector-unpacked-"
+
+
+@contextmanager
+def log_directory(place: str | Path) -> Iterator[Path]:
+    """The place itself; of an archive that `share` packed, what it unpacks to, gone at the end.
+
+    Raises ServingError for an archive that holds no run, or more than that.
+    """
+    place = Path(place).expanduser()
+    if not place.is_file():
+        yield place
+        return
+    with scratch(Path(tempfile.gettempdir()), _UNPACKED) as folder:
+        folder.chmod(0o700)  # where temporary files are, others may look
+        yield unpack(place, folder)
 
 
 def serve(

@@ -34,7 +34,7 @@ def test_new_and_replaced(tmp_path):
     put(tmp_path / "logs", "a", "one")
     put(tmp_path / "logs", "a", "two", overwrite=True)
     assert content(tmp_path / "logs", "a") == "two"
-    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["a"]
+    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == [".gitignore", "a"]
     assert litter(tmp_path) == []
 
 

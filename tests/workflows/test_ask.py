@@ -99,6 +99,27 @@ def test_as_exported(asking, project, tmp_path):
     assert sorted(asked.points["id"]) == sorted(exported.points["id"])
 
 
+@pytest.mark.parametrize("reached", [False, True])
+def test_what_was_taken_out_stays_out(reached, project):
+    """Asked of a redacted run, over what is left of it or over the collection, a question brings nothing back."""
+    gone = {"text": False, "redact": ["source", "note"], "anonymize_ids": not reached}
+    texts = [f"text {row} Zanzibar" for row in range(ROWS)]
+    vectors = [Words().embed_query(f"{row}") for row in range(ROWS)]
+    metadatas = [{"source": f"Quokka{row % 3}.md", "page": row, "note": "Wombat", "year": 2000} for row in range(ROWS)]
+    write_chroma(project / "secret", collection("chunks", vectors, texts=texts, metadatas=metadatas))
+    export(project / "secret", question="7?", model=Words(), logdir=project / "logs", run="gone", **gone)
+    asking = Asking(project / "logs", model=Words(), source=project / "secret" if reached else None)
+    try:
+        asked = open_run(project / "logs" / ask(asking, "21?", run="gone"))
+        assert asked.facts["asked"]["over"] == ("source" if reached else "run")
+        assert "year" in asked.facts["columns"]
+        for path in asked.path.rglob("*"):
+            if path.is_file():
+                assert not any(word in path.read_bytes() for word in (b"Zanzibar", b"Quokka", b"Wombat")), path
+    finally:
+        asking.close()
+
+
 def test_no_old_point_moves(asking, project):
     """Every chunk is where it was, to the bit, in space and on the plane; the question is placed among them, and the
     manifest says so.
@@ -377,7 +398,7 @@ os._exit(9)
     other.close()
     assert (project / "logs" / mine).exists()
     living.close()
-    assert sorted(path.name for path in (project / "logs").iterdir()) == ["base", "kept", "some"]
+    assert sorted(path.name for path in (project / "logs").iterdir()) == [".gitignore", "base", "kept", "some"]
 
 
 def test_a_log_directory_that_can_t_be_written(project, monkeypatch):

@@ -29,7 +29,9 @@ def of_a_set(chroma, tmp_path_factory):
 def of_a_question(chroma, tmp_path_factory):
     """A run of one question, which text 3 answers, and its events."""
     logdir = tmp_path_factory.mktemp("board") / "logs"
-    run = exporter.export(chroma, question="text 3", answer="text 3", model=Lookup(), logdir=logdir, top_k=4)
+    run = exporter.export(
+        chroma, question="text 3", answer="text 3", model=Lookup(), logdir=logdir, top_k=4, dashboards=True
+    )
     return run, read(run.path)
 
 
@@ -106,7 +108,7 @@ def test_text_of_a_question(of_a_question):
 
 def test_a_question_without_an_answer(chroma, tmp_path):
     """Without a known answer there is one histogram, no curve, and no figure of a rank."""
-    run = exporter.export(chroma, question="text 3", model=Lookup(), logdir=tmp_path)
+    run = exporter.export(chroma, question="text 3", model=Lookup(), logdir=tmp_path, dashboards=True)
     tags = read(run.path).Tags()["tensors"]
     assert "question/every chunk" in tags
     assert not [tag for tag in tags if "the answer" in tag]
@@ -127,7 +129,12 @@ def test_chunk_size_where_known(tmp_path):
     recorded = {"ingest:chunk_unit": "tokens", "ingest:chunk_size": 120, "ingest:chunk_overlap": 10}
     directory = write_chroma(tmp_path / "db", collection(metadata=recorded))
     run = exporter.export(
-        directory, question="text 3", model=Lookup(), logdir=tmp_path / "logs", where={"page": {"$lt": 20}}
+        directory,
+        question="text 3",
+        model=Lookup(),
+        logdir=tmp_path / "logs",
+        where={"page": {"$lt": 20}},
+        dashboards=True,
     )
     told = start(read(run.path))
     assert (told["chunk_unit"], told["chunk_size"], told["chunk_overlap"]) == ("tokens", 120, 10)
@@ -140,3 +147,9 @@ def test_still_whole(of_a_set, of_a_question):
     for run, _ in (of_a_set, of_a_question):
         assert faults(run.path) == []
         assert len(list(run.path.rglob("*tfevents*"))) == 1
+
+
+def test_a_question_alone_leaves_the_tabs_empty(chroma, tmp_path):
+    """Stock TensorBoard opens on the Projector only where no other tab has anything to show."""
+    run = exporter.export(chroma, question="text 3", model=Lookup(), logdir=tmp_path)
+    assert read(run.path).Tags()["tensors"] == []

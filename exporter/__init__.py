@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from exporter.workflows.assessment import Assessment
     from exporter.workflows.collections import collections
+    from exporter.workflows.compare import compare
     from exporter.workflows.evaluate import evaluate
     from exporter.workflows.export import export
     from exporter.workflows.ingest import ingest
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from exporter.workflows.serve import serve
     from exporter.workflows.share import share
 
-__all__ = ["Assessment", "Run", "collections", "evaluate", "export", "ingest", "open_run", "serve", "share"]
+__all__ = ["Assessment", "Run", "collections", "compare", "evaluate", "export", "ingest", "open_run", "serve", "share"]
 
 _HOMES = {
     "Assessment": "assessment",
     "Run": "run",
     "open_run": "run",
     "collections": "collections",
+    "compare": "compare",
     "evaluate": "evaluate",
     "export": "export",
     "ingest": "ingest",

@@ -60,7 +60,7 @@ class NetworkError(ExporterError):
 
 
 class CheckFailed(ExporterError):
-    """A fault that `verify` found, or a threshold that `evaluate` missed."""
+    """A fault that `verify` found, or a threshold that `evaluate` or `compare` missed."""
 
     exit_code = 10
 

@@ -75,6 +75,11 @@ INGEST_KEYS: Mapping[str, str] = MappingProxyType(
 )
 """What of a model an ingest records, and the key of the collection's metadata under which it does."""
 
+CHUNKING: Mapping[str, str] = MappingProxyType(
+    {"unit": "ingest:chunk_unit", "size": "ingest:chunk_size", "overlap": "ingest:chunk_overlap"}
+)
+"""What of its chunks an ingest records, and the key of the collection's metadata under which it does."""
+
 
 @dataclass(frozen=True)
 class Collection:

@@ -42,7 +42,7 @@ def place(demo_directory, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("guide", ["why-it-missed.md", "ci.md"])
+@pytest.mark.parametrize("guide", ["why-it-missed.md", "ci.md", "comparing.md"])
 def test_every_command(place, guide, monkeypatch, capsys):
     """Each command ends as the guide says, and prints the lines that it shows."""
     monkeypatch.chdir(place)

@@ -13,7 +13,7 @@ import click
 
 from exporter.errors import ExporterError
 
-COMMANDS = ("export", "tensorboard", "collections", "ingest", "demo", "verify", "plot", "share", "evaluate")
+COMMANDS = ("export", "tensorboard", "collections", "ingest", "demo", "verify", "plot", "share", "evaluate", "compare")
 INTERRUPTED = 130
 
 

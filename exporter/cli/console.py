@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from exporter.cli.report import Section
     from exporter.records import Collection, Progress
     from exporter.workflows.ingest import Ingested
     from exporter.workflows.run import Answered, Run
@@ -139,13 +140,29 @@ def print_collections(found: Sequence[Collection]) -> None:
 
 def print_evaluation(found: Mapping[str, Any]) -> None:
     """Metrics, verdicts, the hardest questions and findings, on stdout."""
-    from rich.table import Table
-
     from exporter.cli import report
 
+    _print_report(report.title(found), report.sections(found))
+    for finding in found["findings"]:
+        _console().print(_text(f"- {report.told(finding)}"), highlight=False, soft_wrap=True)
+
+
+def print_comparison(found: Mapping[str, Any], *, markdown: bool = False) -> None:
+    """Differences, questions won and lost, verdicts and ranks that changed, on stdout."""
+    from exporter.cli import report, versus
+
+    if markdown:
+        click.echo(report.to_markdown(versus.title(found), versus.sections(found)), nl=False)
+    else:
+        _print_report(versus.title(found), versus.sections(found))
+
+
+def _print_report(title: str, sections: Iterable[Section]) -> None:
+    from rich.table import Table
+
     console = _console()
-    console.print(_text(report.title(found)), style="bold", highlight=False)
-    for heading, rows in report.sections(found):
+    console.print(_text(title), style="bold", highlight=False)
+    for heading, rows in sections:
         table = Table(box=None, pad_edge=False)
         for name, cells in zip(heading, zip(*rows, strict=True), strict=True):
             numbers = all(cell.replace(",", "").isdecimal() for cell in cells)
@@ -154,8 +171,6 @@ def print_evaluation(found: Mapping[str, Any]) -> None:
             table.add_row(*map(_text, row))
         console.print()
         console.print(table)
-    for finding in found["findings"]:
-        console.print(_text(f"- {report.told(finding)}"), highlight=False, soft_wrap=True)
 
 
 def print_markdown(found: Mapping[str, Any]) -> None:

@@ -130,6 +130,12 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     show_default=True,
     help="How TensorBoard gets the vectors.",
 )
+@option(
+    "--dashboards",
+    group=OUTPUT,
+    is_flag=True,
+    help="Fill the other tabs, as --questions does; stock TensorBoard then opens on them.",
+)
 @option("--no-tsv", group=OUTPUT, is_flag=True, help="No vectors.tsv for other tools.")
 @option("--parquet", group=OUTPUT, is_flag=True, help="points.parquet too, for other viewers and data frames.")
 @redaction_options

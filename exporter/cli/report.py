@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from exporter.runs.markdown import escaped, table
 
 Found = Mapping[str, Any]
 """What `evaluate --json` prints."""
@@ -17,12 +19,15 @@ LISTED = 10
 
 def as_markdown(found: Found) -> str:
     """The whole report, for the summary of a CI job."""
-    lines = [f"### {_escaped(title(found))}", ""]
-    for heading, rows in sections(found):
-        lines += [f"| {' | '.join(heading)} |", f"|{'---|' * len(heading)}"]
-        lines += [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
-        lines.append("")
-    lines += [f"- {_escaped(told(finding))}" for finding in found["findings"]]
+    return to_markdown(title(found), sections(found), [told(finding) for finding in found["findings"]])
+
+
+def to_markdown(heading: str, tables: Iterable[Section], points: Sequence[str] = ()) -> str:
+    """A title, tables and a list."""
+    lines = [f"### {escaped(heading)}", ""]
+    for names, rows in tables:
+        lines += [table(names, rows), ""]
+    lines += [f"- {escaped(point)}" for point in points]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -56,11 +61,22 @@ def sections(found: Found) -> Iterator[Section]:
         )
     verdicts = [(kind, f"{count:,}", REPAIRS[kind]) for kind, count in found["verdicts"].items() if count]
     yield ("verdict", "questions", f"what mends it (top {found['top_k']})"), verdicts
+    if words := found.get("lexical"):  # not in runs of older versions
+        cases = (
+            ("both", "both"),
+            ("only_vectors", "vectors only"),
+            ("only_words", "words only"),
+            ("neither", "neither"),
+        )
+        rows = [(told_as, f"{len(words[case]):,}", _some(words[case])) for case, told_as in cases]
+        if found["index_recall"] is not None:
+            rows.append(("Chroma's own index", f"{found['index_recall']:.3f}", f"of the exact top {found['top_k']}"))
+        yield ("answered by vectors or plain words (BM25)", "", f"which, in the top {found['top_k']}"), rows
     wrong = [one for one in found["per_question"] if one["verdict"] not in (FOUND, ANSWER_UNKNOWN)]
     if wrong:
         hardest = sorted(wrong, key=_hardness)[:LISTED]
         more = f" ({len(hardest)} of {len(wrong):,})" if len(wrong) > len(hardest) else ""
-        rows = [(one["id"], one["verdict"], f"{_short(one['question'])}: {one['evidence']}") for one in hardest]
+        rows = [(one["id"], one["verdict"], f"{short(one['question'])}: {one['evidence']}") for one in hardest]
         yield ("missed", "verdict", f"question and evidence{more}"), rows
 
 
@@ -83,14 +99,11 @@ def told(finding: Found) -> str:
     return f"{finding['text']}" + (f" (such as {', '.join(finding['examples'])})" if finding["examples"] else "")
 
 
-def _short(text: str) -> str:
+def _some(ids: Sequence[str]) -> str:
+    return short(", ".join(ids)) or "-"
+
+
+def short(text: str, length: int = 60) -> str:
+    """One line, cut where it is longer."""
     text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-def _escaped(text: str) -> str:
-    """Foreign text as text: no cell, tag, code or link begins in it."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for sign in "\\`*_[]|~#":
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    return text if len(text) <= length else text[: length - 1] + "…"

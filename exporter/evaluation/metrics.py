@@ -109,6 +109,11 @@ def summarise(
     return {**means, FIRST_RANK: _figures(ranks[:, None], np.median, seed)[0]}
 
 
+def intervals(table: Float64, seed: int = 0) -> list[Figure]:
+    """The mean of each column of (q, m), and its interval."""
+    return _figures(table, np.mean, seed)
+
+
 def _figures(table: Float64, statistic: Any, seed: int) -> list[Figure]:
     """One figure a column of (q, m)."""
     values = statistic(table, axis=0)

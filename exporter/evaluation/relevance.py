@@ -99,6 +99,10 @@ class Right:
         """The grade of a chunk that was judged for it."""
         return self.grades[question][bisect_left(self.positions[question], position)]
 
+    def right_positions(self, question: int) -> list[int]:
+        """The positions of its right chunks."""
+        return [position for position, grade in self.graded(question) if grade > 0]
+
     def count(self, question: int) -> int:
         """How many chunks are right for it."""
         return sum(grade > 0 for grade in self.grades[question])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from exporter.records import Float32, Float64
-from exporter.runs import manifest, projector, tensors
+from exporter.runs import dashboards, manifest, projector, tensors
 from exporter.runs.metadata import Table
 from exporter.runs.sprites import Glyph, atlas, cell_size
 from exporter.runs.views import View, bookmarks
@@ -44,7 +44,7 @@ class Contents:
     """What goes into a run: the tensors to show, one of them with all dimensions, called `vectors`; the metadata, what
     the manifest says, and `extras`, ready files by name.
 
-    `flat` (m, 2) is the map on a plane, kept for pictures.
+    `flat` (m, 2) is the map on a plane, kept for pictures; `boards` is what the other tabs show.
     """
 
     tensors: Sequence[Tensor]
@@ -52,6 +52,7 @@ class Contents:
     facts: Mapping[str, Any]
     flat: Float32 | None = None
     extras: Mapping[str, bytes] | None = None
+    boards: dashboards.Dashboards | None = None
 
 
 def fill(
@@ -97,7 +98,9 @@ def fill(
     columns = {"columns": list(contents.table.names), "renamed": dict(contents.table.renamed)}
     facts = {**contents.facts, "tensors": shown, "flat_map": flat, **columns}
     manifest.write(folder, facts, assets.hashes)
-    (folder / projector.events_name(now)).write_bytes(projector.events(now))
+    trial = f"{hashed[:12]} {now:.3f}"
+    shown_elsewhere = dashboards.events(contents.boards, trial, now) if contents.boards is not None else ()
+    (folder / projector.events_name(now)).write_bytes(projector.events(now, shown_elsewhere))
 
 
 class _Assets:

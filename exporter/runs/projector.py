@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,11 @@ def events_name(now: float) -> str:
     return f"events.out.tfevents.{int(now)}.chroma-projector"
 
 
-def events(now: float) -> bytes:
-    """An events file of one record, the file version.
+def events(now: float, more: Iterable[Any] = ()) -> bytes:
+    """An events file: a record of the file version, then `more` events, which carry true times.
 
-    TensorBoard's fast loader sorts runs by their smallest wall_time, and the Projector opens the first: this one is
-    below every true time and falls as time goes on, so the newest run opens.
+    TensorBoard's fast loader sorts runs by their smallest wall_time, and the Projector opens the first: that record's
+    is below every true time and falls as time goes on, so the newest run opens.
     """
     notf.without_tensorflow()
     from tensorboard.compat.proto.event_pb2 import Event
@@ -77,7 +77,9 @@ def events(now: float) -> bytes:
 
     written = io.BytesIO()
     event = Event(wall_time=(LATEST - now) / 1000, file_version="brain.Event:2")
-    RecordWriter(written).write(event.SerializeToString())
+    writer = RecordWriter(written)
+    for one in (event, *more):
+        writer.write(one.SerializeToString())
     return written.getvalue()
 
 

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 GREY, ORANGE, GREEN, BLACK, WHITE = "#B2BACA", "#CC5200", "#00704A", "#101010", "#FFFFFF"
-COLOURS = {CHUNK: GREY, ANSWER: GREEN, RETRIEVED: ORANGE, RETRIEVED_ANSWER: GREEN, QUESTION: BLACK}
+BLUE, LIGHT_BLUE = "#1F5FBF", "#A3C4F0"
+OTHERS_CHUNK, OTHERS_QUESTION = "other's chunk", "other's question"
+"""Where two systems stand in one picture: the roles of the second one's rows."""
+COLOURS = {
+    CHUNK: GREY,
+    ANSWER: GREEN,
+    RETRIEVED: ORANGE,
+    RETRIEVED_ANSWER: GREEN,
+    QUESTION: BLACK,
+    OTHERS_CHUNK: LIGHT_BLUE,
+    OTHERS_QUESTION: BLUE,
+}
 
 _ATLAS = 8192
 """The page refuses a bigger image: pixels each way (vz_projector/data-provider.ts:445-455 at 70b76c9)."""
@@ -114,10 +125,13 @@ def _indexed(glyph: Glyph, size: int) -> npt.NDArray[np.uint8]:
     elif glyph.role == ANSWER:
         pen.rectangle(_box(big, 0.88), fill=colour)
         pen.rectangle(_box(big, 0.64), fill=WHITE)
-        _number(image, glyph.number, colour, 0.8)
+        if glyph.number:
+            _number(image, glyph.number, colour, 0.8)
     elif glyph.role == RETRIEVED_ANSWER:
         pen.rectangle(_box(big, 0.82), fill=colour)
         _number(image, glyph.number, WHITE)
+    elif glyph.role == OTHERS_CHUNK:
+        pen.ellipse(_box(big, _DISC), fill=colour)
     else:
         pen.polygon(_star(big), fill=colour)
     small = image.resize((size, size), Image.Resampling.LANCZOS)

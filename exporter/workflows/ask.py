@@ -112,8 +112,12 @@ class Ground:
 
 
 def read_base(path: Path) -> Base:
-    """Read a run as a base. Raises OutputError when it is none of ours, or its files are not all there."""
+    """Read a run as a base. Raises OutputError when it is none of ours, or its files are not all there, UsageError for
+    two runs on one map.
+    """
     run = open_run(path)
+    if "comparison" in run.facts:
+        raise UsageError(f"{run.name} shows two runs on one map: ask in one of them")
     names, rows = _table(run)
     chunk = np.array([row[names.index("is_question")] != "true" for row in rows])
     column = names.index("id")

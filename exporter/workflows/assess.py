@@ -12,6 +12,7 @@ import numpy as np
 from exporter.embedding.check import ALIKE
 from exporter.errors import QueryError
 from exporter.evaluation.findings import Finding, ModelFacts, Texts, find_all
+from exporter.evaluation.lexical import Words, beside
 from exporter.evaluation.metrics import DEPTH, Judged, nowhere, score, summarise
 from exporter.evaluation.question_sets import Asked, QuestionSet, Target
 from exporter.evaluation.relevance import Borders, Documents, Right, words_decide
@@ -75,7 +76,8 @@ class _Elsewhere:
 @dataclass(frozen=True)
 class _Seen:
     """What reading the collection gave. `first_rank` (q,) and `first_distance` of the nearest right chunk, 0 where
-    there is none, `first_position` -1. `sample` are some chunks, `sample_positions` where they stand.
+    there is none, `first_position` -1. `word_rank`: by BM25, of the first right chunk. `sample` are some chunks,
+    `sample_positions` where they stand.
     """
 
     ids: Sequence[str]
@@ -86,6 +88,7 @@ class _Seen:
     first_position: Int64
     first_distance: Float64
     first_rank: Int64
+    word_rank: Sequence[int | None]
     sample: Batch
     sample_positions: Int64
     elsewhere: _Elsewhere | None
@@ -112,7 +115,7 @@ def assess(
     facts, check = model_facts(setting.model, seen.sample, progress)
     missed = set(seen.first_position[seen.first_rank > setting.top_k].tolist())
     cosines = cosines_again(setting.model, seen.sample, seen.sample_positions, missed, progress)
-    lost = _lost_by_index(vectors, setting, seen, progress, warnings)
+    lost, index_recall = _lost_by_index(vectors, setting, seen, progress, warnings)
     verdicts = [
         decide(_evidence(question, one, setting, seen, elsewhere, facts, cosines, question in lost))
         for question, one in enumerate(asked.questions)
@@ -136,6 +139,13 @@ def assess(
         findings=tuple(_findings(setting, seen, facts)),
         warnings=tuple(warnings),
         check=check,
+        lexical=beside(
+            [asked.questions[question].id for question in known],
+            [seen.word_rank[question] for question in known],
+            [judged[question].first_rank for question in known],
+            setting.top_k,
+        ),
+        index_recall=index_recall,
     )
 
 
@@ -147,6 +157,7 @@ def _look(asked: _Set, setting: Setting, progress: Progress, rows: Rows) -> _See
         raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
     ranker = Ranker(asked.vectors, setting.metric, max(DEPTH, setting.top_k))
     right, texts, documents, deciding = Right(asked.asked), Texts(), Documents(), asked.deciding
+    words = Words()
     ids: list[str] = []
     sources: list[str | None] = []
     known: dict[str | None, str | None] = {}  # one object a source, not one a chunk
@@ -161,9 +172,13 @@ def _look(asked: _Set, setting: Setting, progress: Progress, rows: Rows) -> _See
         for id, text in zip(batch.ids, batch.texts, strict=True):
             texts.add(id, text)
         documents.add(batch.metadatas)
+        words.add(batch.texts)
         ids += batch.ids
         sources += [known.setdefault(source, source) for source in map(source_of, batch.metadatas)]
         progress("reading", len(ids), rows.count)
+    progress("ranking by words", 0, None)
+    right_places = [right.right_positions(question) for question in range(len(asked.asked))]
+    word_rank = words.first_ranks([one.text for one in asked.asked], right_places)
     nearest = ranker.nearest()
     first_rank = _ranks(nearest, asked.vectors, setting.metric, first_position, first_distance, rows)
     wanted = set(np.linspace(0, len(ids) - 1, min(MEASURED, len(ids))).astype(int).tolist())
@@ -178,6 +193,7 @@ def _look(asked: _Set, setting: Setting, progress: Progress, rows: Rows) -> _See
         first_position=first_position,
         first_distance=first_distance,
         first_rank=first_rank,
+        word_rank=word_rank,
         sample=_joined(rows.take(positions)),
         sample_positions=positions,
         elsewhere=None if setting.filtered else _across(asked, right, documents, rows, progress),
@@ -250,21 +266,27 @@ def _unmet(elsewhere: _Elsewhere) -> list[str]:
 
 def _lost_by_index(
     vectors: Float32, setting: Setting, seen: _Seen, progress: Progress, warnings: list[str]
-) -> set[int]:
-    """The questions whose right chunks are in the exact top k, and not in what Chroma's own query returns."""
-    found = np.flatnonzero((seen.first_rank > 0) & (seen.first_rank <= setting.top_k))
+) -> tuple[set[int], float | None]:
+    """The questions whose right chunks are in the exact top k, and not in what Chroma's own query returns; and the
+    share of the exact top k that it returns, over all questions, None where it can't say. Equals stand for each other.
+    """
     top_k = min(setting.top_k, seen.nearest.rows - seen.nearest.lost)
-    answers = ask_the_index(vectors[found], setting, top_k, progress, warnings)
-    lost = set()
-    for question, returned in zip(found.tolist(), answers or (), strict=answers is not None):
+    answers = ask_the_index(vectors, setting, top_k, progress, warnings)
+    lost, shares = set(), []
+    for question, returned in enumerate(answers or ()):
         positions, distances = seen.nearest.top(question, seen.nearest.rows), seen.nearest.distances[question].tolist()
         nearest = {seen.ids[position]: distance for position, distance in zip(positions, distances, strict=False)}
         right = {id for id, grade in seen.graded(question).items() if grade > 0}
         beyond = distances[len(positions) - 1]
+        last = distances[top_k - 1]
+        near = last + rounding(setting.metric, vectors[question], last)
+        shares.append(sum(nearest.get(id, np.inf) <= near for id in returned) / top_k)
+        if not 0 < seen.first_rank[question] <= setting.top_k:
+            continue
         first = float(seen.first_distance[question])
         if is_lost(returned, right, nearest, beyond, first, rounding(setting.metric, vectors[question], first), top_k):
             lost.add(question)
-    return lost
+    return lost, float(np.mean(shares)) if shares else None
 
 
 def _evidence(

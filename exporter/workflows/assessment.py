@@ -9,6 +9,7 @@ from typing import Any
 from exporter.embedding.check import ModelCheck
 from exporter.embedding.models import Model
 from exporter.evaluation.findings import Finding
+from exporter.evaluation.lexical import Lexical
 from exporter.evaluation.metrics import Figure, Judged
 from exporter.evaluation.question_sets import Asked
 from exporter.evaluation.verdicts import REPAIRS, Verdict
@@ -84,6 +85,9 @@ class Assessment:
     findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
     check: ModelCheck | None = None
+    lexical: Lexical | None = None
+    index_recall: float | None = None
+    """The share of the exact top k that Chroma's own index returns; None where it was not asked."""
 
     @property
     def verdicts(self) -> dict[str, int]:
@@ -125,5 +129,7 @@ class Assessment:
             "verdicts": self.verdicts,
             "per_question": [one.to_json(self.top_k) for one in self.per_question],
             "findings": [finding.to_json() for finding in self.findings],
+            "lexical": None if self.lexical is None else self.lexical.to_json(),
+            "index_recall": self.index_recall,
             "warnings": list(self.warnings),
         }

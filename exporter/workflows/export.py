@@ -44,6 +44,7 @@ from exporter.sharing.picture import Panel, draw_run, panels, save
 from exporter.sources import Rows, open_source, where
 from exporter.workflows.assess import assess
 from exporter.workflows.assessment import Assessment, Setting
+from exporter.workflows.boards import of_a_set, of_questions
 from exporter.workflows.checks import CHECKED_FOR_ONE, embed_again
 from exporter.workflows.collections import choose
 from exporter.workflows.facts import Seen, facts_of
@@ -160,7 +161,10 @@ def _gather(
         progress=progress,
     )
     facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures, found)
-    return name, contents_of(request, tabulate(points), pictures, facts), found
+    boards = None if found is None else of_a_set(facts, found)
+    if request.dashboards and isinstance(seen.scores, Scores):
+        boards = of_questions(facts, seen.scores)
+    return name, replace(contents_of(request, tabulate(points), pictures, facts), boards=boards), found
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:

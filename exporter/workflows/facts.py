@@ -16,7 +16,7 @@ import numpy as np
 
 from exporter.embedding.check import ModelCheck
 from exporter.embedding.models import Model
-from exporter.records import Collection, Int64, ManyScores, Question, Scores
+from exporter.records import CHUNKING, Collection, Int64, ManyScores, Question, Scores
 from exporter.runs.points import CHUNK, Points
 from exporter.runs.sprites import Glyph
 from exporter.workflows.assessment import Assessment
@@ -77,6 +77,9 @@ def facts_of(
             "dimension": collection.dimension,
             "space": collection.space,
             "space_from": collection.space_from,
+            "chunking": {
+                name: collection.metadata[key] for name, key in CHUNKING.items() if key in collection.metadata
+            },
             "reading_rule": seen.rule,
             "longest_lock_ms": None if seen.longest_lock is None else round(1000 * seen.longest_lock, 1),
             "where": request.where,

@@ -25,6 +25,7 @@ from exporter.ingestion.split import SPLITTER, Chunk, Cutting
 from exporter.ingestion.state import Journal
 from exporter.ingestion.store import Stored
 from exporter.records import (
+    CHUNKING,
     INGEST_KEYS,
     INGESTED,
     Collection,
@@ -48,7 +49,7 @@ CALL = 128
 CHECKED = 16
 """How many stored chunks of a foreign collection are embedded again, to see whether the model is the collection's."""
 
-UNIT, SIZE, OVERLAP = "ingest:chunk_unit", "ingest:chunk_size", "ingest:chunk_overlap"
+UNIT, SIZE, OVERLAP = CHUNKING.values()
 USUAL: Mapping[str, tuple[int, int]] = MappingProxyType({"characters": (1000, 100), "tokens": (200, 20)})
 """Size and overlap of a chunk, by unit. 200 tokens are read whole by most models, 1000 characters of prose by many."""
 

@@ -40,8 +40,9 @@ class ExportRequest:
     show, None for all. `retrieved`: the ids that an application returned, in its order, for each question.
     `question_set`: a file, or Python's own objects with the names that a .jsonl has; `qrels` its judgements. `cache`:
     take the vectors of texts that the same model has embedded before. `index`: ask Chroma's own index what it loses of
-    the set. `parquet`: with points.parquet. `text`: with the chunks' texts; `redact`: columns whose cells are left out;
-    `anonymize_ids`: with others in the ids' place. Raises UsageError where the options don't fit together.
+    the set. `dashboards`: fill the other tabs for a question, too. `parquet`: with points.parquet. `text`: with the
+    chunks' texts; `redact`: columns whose cells are left out; `anonymize_ids`: with others in the ids' place. Raises
+    UsageError where the options don't fit together.
     """
 
     source: Any
@@ -79,6 +80,7 @@ class ExportRequest:
     tsv: bool = True
     columns: tuple[str, ...] | None = None
     text_length: int = 300
+    dashboards: bool = False
     parquet: bool = False
     text: bool = True
     redact: tuple[str, ...] = ()

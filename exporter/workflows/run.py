@@ -150,8 +150,10 @@ class Run:
         return as_html(self.facts, picture.read_bytes() if picture.is_file() else None)
 
     def to_json(self) -> dict[str, Any]:
-        """What `export --json` prints; these keys stay."""
+        """What `export --json` prints; these keys stay. Of two runs on one map, what `compare --json` does."""
         facts = self.facts
+        if "comparison" in facts:
+            return {"run": str(self.path), **facts["comparison"]}
         keys = ("metric", "points", "left_out", "warnings")
         asked = ("text", "first_answer_rank", "hits")
         figures = ("name", "trustworthiness", "kept_top_k")

@@ -60,7 +60,7 @@ def test_markdown(cli, asked):
     assert any(r"&lt;b&gt;text\|4&lt;/b&gt;" in line for line in tables)
     unescaped = [line.replace(r"\|", "").count("|") for line in tables]
     widths = [count for line, count in zip(tables, unescaped, strict=True) if line.startswith("|---")]
-    assert len(widths) == 4
+    assert len(widths) == 5
     assert all(count in widths for count in unescaped)
 
 

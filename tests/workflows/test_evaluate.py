@@ -467,3 +467,39 @@ assert found.verdicts["found"] == 3 and found.warnings == (), found
 """
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_plain_words(tmp_path):
+    """What words find and vectors miss, and the reverse; a question without a known answer is in neither count."""
+    texts = ["alpha", "beta", *(f"filler {i}" for i in range(28))]
+    directory = write_chroma(tmp_path / "db", collection(vectors=VECTORS, texts=texts))
+    np.save(tmp_path / "asked.npy", np.stack([-VECTORS[0], VECTORS[5], VECTORS[1], VECTORS[2]]))
+    asked = [
+        {"id": "words", "question": "what is alpha", "relevant": ["id0"]},
+        {"id": "vectors", "question": "nothing alike", "relevant": ["id5"]},
+        {"id": "both", "question": "beta?", "relevant": ["id1"]},
+        {"id": "unknown", "question": "alpha"},
+    ]
+    found = exporter.evaluate(directory, asked, question_vector=tmp_path / "asked.npy", top_k=2, index=False)
+    told = found.to_json()["lexical"]
+    assert (told["only_words"], told["only_vectors"], told["both"], told["neither"]) == (
+        ["words"], ["vectors"], ["both"], [],
+    )  # fmt: skip
+    assert told["ranks"] == {"words": 1, "vectors": None, "both": 1}
+    assert told["hit"] == pytest.approx(2 / 3)
+    assert found.index_recall is None
+
+
+def test_recall_of_the_index(chroma, monkeypatch):
+    """The share of the exact top k that Chroma's own query returns: all of a small collection's, less what it loses."""
+    asked = [{"question": f"text {i}", "answers": [f"text {i}"]} for i in range(3, 6)]
+    assert ask(chroma, asked, top_k=4, index=True).index_recall == 1
+
+    def forgetful(self, collection, vectors, top_k, **filters):
+        order = [np.argsort(np.linalg.norm(VECTORS - one, axis=1)) for one in vectors]
+        return [[f"id{place}" for place in one[1 : top_k + 1]] for one in order]
+
+    from exporter.sources.directory import Directory
+
+    monkeypatch.setattr(Directory, "query", forgetful)
+    assert ask(chroma, asked, top_k=4, index=True).index_recall == pytest.approx(3 / 4)

@@ -1,0 +1,66 @@
+"""`chroma-projector compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from exporter.cli import console
+from exporter.cli.options import Command, debug_option, json_option, option, overwrite_option, quiet_option
+from exporter.errors import CheckFailed
+
+
+@click.command(cls=Command)
+@click.argument("run_a", type=click.Path(path_type=Path), metavar="RUN_A")
+@click.argument("run_b", type=click.Path(path_type=Path), metavar="RUN_B")
+@option("--min-gain", "least", group="Output", metavar="METRIC=N", multiple=True, help="B less A; below: exit code 10.")
+@option("--logdir", group="Output", metavar="PATH", type=click.Path(path_type=Path), help="Write a joint map there.")
+@option("--run", "-n", group="Output", metavar="NAME", help="Write a joint map as this run (default: in logs).")
+@overwrite_option
+@option("--markdown", group="Output", is_flag=True, help="For the summary of a CI job.")
+@json_option
+@quiet_option
+@debug_option
+def compare(
+    run_a: Path,
+    run_b: Path,
+    least: Sequence[str],
+    logdir: Path | None,
+    run: str | None,
+    overwrite: bool,
+    markdown: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Is B better than A, or is it chance? Two runs of one question set, compared. Experimental.
+
+    \b
+    chroma-projector compare logs/small-chunks logs/large-chunks
+    chroma-projector compare logs/main logs/branch --min-gain hit@5=0
+    """
+    if as_json and markdown:
+        raise click.UsageError("--json and --markdown are two forms of one report: ask for one")
+    from exporter.workflows.compare import check_gains, gains, join, missed
+    from exporter.workflows.compare import compare as compare_runs
+
+    wanted = gains(least)
+    found = compare_runs(run_a, run_b)
+    check_gains(found, wanted)
+    report = found.to_json()
+    if logdir is not None or run is not None:
+        written = join(run_a, run_b, found, logdir=logdir, run=run, overwrite=overwrite)
+        report = {"run": str(written.path), **report}
+    if as_json:
+        console.print_json(report)
+    elif not quiet:
+        console.print_comparison(report, markdown=markdown)
+    if not as_json and not quiet:
+        for warning in found.warnings:
+            console.note(f"Warning: {warning}")
+    if "run" in report and not quiet:
+        console.note(f"run: {report['run']}")
+    if below := missed(found, wanted):
+        raise CheckFailed(f"{'; '.join(below)}: see which questions were lost")

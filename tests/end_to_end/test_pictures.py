@@ -24,6 +24,7 @@ from tests.end_to_end.browser import Projector
 
 pytestmark = pytest.mark.xdist_group("pictures")
 
+ROLES = {CHUNK, ANSWER, RETRIEVED, RETRIEVED_ANSWER, QUESTION}
 QUESTIONS = {
     "q1": ("What happens when I divide an integer by zero?", "ZeroDivisionError"),
     "q2": ("How do I make a generator yield values from another generator?", "yield from"),
@@ -769,7 +770,7 @@ def test_picture_in_grey(twelve):
         if (away[(roles != CHUNK) | (role == CHUNK)] > 20).all():  # no glyph beside it; chunks lie under the others
             x, y = round(left[row]), round(top[row])
             glyphs.setdefault(str(role), []).append(grey[y - 13 : y + 14, x - 13 : x + 14])
-    assert set(glyphs) == set(COLOURS)
+    assert set(glyphs) == ROLES
     for role, found in glyphs.items():
         for other in set(glyphs) - {role}:
             for one in found[:10]:
@@ -785,6 +786,6 @@ def test_glyphs_in_grey():
         paper.alpha_composite(glyph)
         return np.asarray(paper.convert("L")).astype(int)
 
-    glyphs = {role: drawn(role) for role in COLOURS}
+    glyphs = {role: drawn(role) for role in ROLES}
     same = [(a, b) for a in glyphs for b in glyphs if a != b and not told_apart(glyphs[a], glyphs[b])]
     assert same == []

@@ -35,11 +35,11 @@ class Cache:
 
     def find(self, keys: Sequence[bytes]) -> list[Float32 | None]:
         """The vector of each key, (d,); None where it is not known."""
-        found: dict[bytes, bytes] = {}
+        found: dict[bytes, object] = {}
         with suppress(OSError, sqlite3.Error), self._open() as database:
             for key in keys:
                 found.update(database.execute("SELECT key, vector FROM vectors WHERE key = ?", (key,)))
-        return [np.frombuffer(found[key], "<f4") if key in found else None for key in keys]
+        return [_vector(found.get(key)) for key in keys]
 
     def keep(self, keys: Sequence[bytes], vectors: Float32) -> None:
         """Remember (n, d) vectors; the oldest are forgotten where there are too many."""
@@ -57,13 +57,23 @@ class Cache:
     def _open(self) -> Iterator[sqlite3.Connection]:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with closing(sqlite3.connect(self._file, timeout=_PATIENCE)) as database:
-            database.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB, kept REAL)")
+            try:
+                database.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB, kept REAL)")
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorname in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+                    self._file.unlink()  # the next one begins anew
+                raise
             yield database
 
 
-def users_cache() -> Cache:
-    """The one in $XDG_CACHE_HOME, else in ~/.cache."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+def users_cache() -> Cache | None:
+    """The one in $XDG_CACHE_HOME, else in ~/.cache; None for a user without a home."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # https://specifications.freedesktop.org/basedir-spec: a relative one is ignored
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError:
+            return None
     return Cache(base / "chroma-projector" / "vectors.sqlite3")
 
 
@@ -107,7 +117,18 @@ class CachedEncoder:
             for row, vector in zip(new, made, strict=True):
                 vectors[row] = vector
             self._cache.keep([keys[row] for row in new], made)
-        return np.stack([vector for vector in vectors if vector is not None])
+        known = [vector for vector in vectors if vector is not None]
+        if len({len(vector) for vector in known}) > 1:  # somebody has written into the file
+            return np.asarray(embed(texts), np.float32)
+        return np.stack(known)
+
+
+def _vector(kept: object) -> Float32 | None:
+    """What was kept, when it is a vector."""
+    if not isinstance(kept, bytes) or not kept or len(kept) % 4:
+        return None
+    vector = np.frombuffer(kept, "<f4")
+    return vector if np.isfinite(vector).all() else None
 
 
 def _key(identity: str, role: Role, text: str) -> bytes:

@@ -186,6 +186,8 @@ def _id_table(file: Path) -> dict[str, Any]:
     labels = table.get("id_to_label") if isinstance(table, dict) else None
     if not isinstance(labels, dict) or not all(type(label) is int and 0 <= label < 2**63 for label in labels.values()):
         raise _damaged(file.parent, f"{file.name} holds no table of ids")
+    if not all(type(name) is str for name in labels) or type(table.get("max_seq_id", 0)) not in (int, type(None)):
+        raise _damaged(file.parent, f"{file.name} holds ids that are no texts, or a last record that is no number")
     return table
 
 

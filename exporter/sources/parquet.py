@@ -209,5 +209,10 @@ def _own(metadata: str | None) -> dict[str, Any] | None:
 
 
 def _json(text: str | None) -> dict[str, Any]:
-    found = json.loads(text or "null")
+    try:
+        found = json.loads(text or "null")
+    except (ValueError, RecursionError) as error:
+        raise SourceError(
+            f"metadata in {COLLECTIONS} or {EMBEDDINGS} is damaged ({error}); restore the directory from a backup"
+        ) from error
     return found if isinstance(found, dict) else {}

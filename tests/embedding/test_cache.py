@@ -81,8 +81,6 @@ def test_a_broken_file_is_no_trouble(remembering, letters, tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "vectors.sqlite3").write_bytes(b"no database " * 1000)
     assert remembering().embed_query("a")[0] == 1
-    assert remembering().embed_query("a")[0] == 1
-    assert letters.asked == ["a", "a"]
 
 
 def test_a_locked_file_is_no_trouble(remembering, letters, tmp_path, monkeypatch):
@@ -120,3 +118,34 @@ def test_a_models_files_are_its_identity(tmp_path):
     assert before != encoders.identity_of(str(tmp_path))
     assert encoders.identity_of("nobody/has-this-model") is None
     assert encoders.identity_of("no such: model") is None
+
+
+@pytest.mark.parametrize("vector", [b"abc", None, "text", b"", np.array([np.nan, 1], "<f4").tobytes(), b"\0" * 12])
+def test_a_bad_row_is_a_miss(remembering, letters, tmp_path, vector):
+    """What is no vector, or one of another dimension, is embedded again."""
+    remembering().embed_queries(["a", "aa"])
+    with sqlite3.connect(tmp_path / "new" / "vectors.sqlite3") as database:
+        database.execute("UPDATE vectors SET vector = ? WHERE rowid = 1", (vector,))
+    assert remembering().embed_queries(["a", "aa"])[:, 0].tolist() == [1, 2]
+    assert len(letters.asked) > 2
+
+
+def test_a_broken_file_is_replaced(remembering, letters, tmp_path):
+    """A file that is no database is removed, so that the next one is of use."""
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "vectors.sqlite3").write_bytes(b"no database " * 1000)
+    for _ in range(3):
+        remembering().embed_query("a")
+    assert len(letters.asked) < 3
+
+
+def test_without_a_home(monkeypatch):
+    """Who has no home has no cache; a relative folder is none either."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative/~folder")
+    assert "relative" not in str(cache.users_cache()._file)
+
+    def nowhere():
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr("pathlib.Path.home", nowhere)
+    assert cache.users_cache() is None

@@ -96,6 +96,13 @@ def test_a_pickle_of_something_else_is_refused(directory, index, value):
     refused(directory, index, match="holds no table of ids")
 
 
+@pytest.mark.parametrize("value", [{"id_to_label": {1: 1}}, {"id_to_label": {"id1": 1}, "max_seq_id": "abc"}])
+def test_a_pickle_of_other_types_is_refused(directory, index, value):
+    """Ids that are no texts, or a last record that is no number, are damage."""
+    (index / "index_metadata.pickle").write_bytes(pickle.dumps(value))
+    refused(directory, index, match="ids that are no texts, or a last record")
+
+
 def test_ids_that_the_index_does_not_hold_have_no_row(index):
     """Ids that are unknown, and ids whose element is not in the file, have row -1."""
     fields = pickle.loads((index / "index_metadata.pickle").read_bytes())

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from exporter import errors
@@ -95,6 +96,16 @@ def test_damage_is_told_in_one_line(oldest):
         open_source(oldest).collections()
     file.unlink()
     with pytest.raises(errors.SourceError, match=f"{EMBEDDINGS} can't be read"):
+        open_source(oldest).collections()
+
+
+def test_damaged_metadata_is_told(oldest):
+    """Metadata that is no JSON is an error of one line."""
+    file = oldest / COLLECTIONS
+    table = pyarrow.parquet.read_table(file)
+    broken = pyarrow.array(["{broken"] * table.num_rows)
+    pyarrow.parquet.write_table(table.set_column(2, "metadata", broken), file)
+    with pytest.raises(errors.SourceError, match=r"metadata in .* is damaged"):
         open_source(oldest).collections()
 
 

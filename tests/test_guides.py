@@ -81,7 +81,7 @@ def test_the_job():
     (line,) = re.findall(r"run: (chroma-projector .*?) >>", (DOCS / "ci.md").read_text())
     _, name, *arguments = shlex.split(line)
     parent = click.Context(app, **app.context_settings)  # whose help options the command then keeps
-    app.get_command(parent, name).make_context(name, arguments, parent=parent)
+    assert app.get_command(parent, name).make_context(name, arguments, parent=parent).params
 
 
 def example(kind):

@@ -271,14 +271,14 @@ def _from_somewhere(place: str, device: str | None) -> Any:
             raise FileNotFoundError("there is no such folder")
         try:
             return SentenceTransformer(place, device=device, local_files_only=True)
-        except Exception:
+        except Exception:  # what is not here, and what is broken, end in errors of several libraries
             if Path(place).exists():
                 raise
         from huggingface_hub import HfApi
 
         try:
             HfApi().model_info(place if "/" in place else f"sentence-transformers/{place}", timeout=_HUB_TIMEOUT)
-        except Exception as error:
+        except Exception as error:  # the hub's errors and those of the network share no base
             raise ConnectionError(f"it is not on this machine, and the hub says: {first_line(error)}") from error
         return SentenceTransformer(place, device=device)
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from exporter.errors import ExporterError, ServingError, UsageError
-from exporter.records import Progress
+from exporter.records import Notice, Progress, no_notice
 from exporter.serving.child import RESTART_WITH_TENSORFLOW, Settings
 from exporter.serving.logdir import find_runs, holds_checkpoint
 
@@ -39,10 +39,6 @@ class Asking(Protocol):
         """Called when the server has stopped."""
 
 
-def silent(message: str) -> None:
-    """A `notice` for callers who don't want any."""
-
-
 def start(
     logdir: str | os.PathLike[str],
     *,
@@ -53,7 +49,7 @@ def start(
     stock: bool = False,
     allow_hosts: Sequence[str] = (),
     asking: Asking | None = None,
-    notice: Callable[[str], None] = silent,
+    notice: Notice = no_notice,
     timeout: float = 60.0,
 ) -> Server:
     """Start TensorBoard in a process of its own, and return when its Projector has a run to show.
@@ -107,7 +103,7 @@ def start(
 class Server:
     """TensorBoard, running. Made by `start`; as a context manager it is stopped at the end."""
 
-    def __init__(self, settings: Settings, notice: Callable[[str], None], asking: Asking | None = None) -> None:
+    def __init__(self, settings: Settings, notice: Notice, asking: Asking | None = None) -> None:
         self._settings = settings
         self._notice = notice
         self._asking = asking

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporter.errors import UsageError
+from exporter.records import Notice, no_notice
 from exporter.scratch import scratch
 from exporter.serving.hosts import is_loopback
-from exporter.serving.tensorboard import LOOPBACK, Server, silent, start
+from exporter.serving.tensorboard import LOOPBACK, Server, start
 from exporter.sharing.archive import unpack
 from exporter.sources import NO_ACCESS, Access
 
@@ -50,7 +51,7 @@ def serve(
     access: Access = NO_ACCESS,
     model: str | Encoder | None = None,
     base_url: str | None = None,
-    notice: Callable[[str], None] = silent,
+    notice: Notice = no_notice,
 ) -> Server:
     """Start TensorBoard on a log directory; returns when the Projector is there. Options are those of `serving.start`.
 

@@ -151,7 +151,7 @@ PIECES += ["<a href='y'>", "text œ ", "<!--", "-->", "<![CDATA[", "&#x0;", "&#x
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
 def test_any_html(html):
     """Whatever tags come in whatever order, a page is read, and its text can be stored."""
-    read_page(html, "http://x/").text.encode()
+    assert isinstance(read_page(html, "http://x/").text.encode(), bytes)
 
 
 SITEMAP = b"""<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"

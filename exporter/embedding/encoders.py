@@ -155,11 +155,13 @@ def load_endpoint(name: str, base_url: str | None) -> tuple[EndpointEncoder, str
 def load_object(path: str) -> Encoder:
     """What `module:object` names: a LangChain `Embeddings`, a Chroma embedding function, or a class of either.
 
-    The module is looked for in the working directory too. Raises ModelError when there is no such thing.
+    The module is looked for in the working directory too, after all other places. Raises ModelError when there is
+    no such thing.
     """
     module, _, name = path.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # at the end, as a random.py here is not the standard library's
     try:
         found = getattr(importlib.import_module(module), name)
         made = found() if isinstance(found, type) else found

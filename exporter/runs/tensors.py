@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import importlib.util
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from exporter import interpreter
 from exporter.errors import OutputError
 from exporter.records import Float32
 
@@ -91,12 +91,9 @@ def write_checkpoint(folder: Path, prefix: str, name: str, values: Float32) -> l
 
 
 def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """One of our modules in a process of its own, which finds what this one finds, and nothing in the working
-    directory: a random.py there is not the standard library's.
-    """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-P", "-m", module, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    """One of our modules in a process of its own, to its end."""
+    command = interpreter.command(module, *arguments)
+    return subprocess.run(command, capture_output=True, text=True, env=interpreter.environment())
 
 
 def _write_with_tensorflow(array: str, prefix: str, name: str) -> None:

@@ -30,6 +30,9 @@ from exporter.serving.logdir import checkpoint_states, find_runs, holds_checkpoi
 NEEDS_TENSORFLOW = "its vectors are in a checkpoint, which only TensorFlow can read: pip install tensorflow-cpu"
 """The fault of a run that would be shown if TensorFlow were loaded."""
 
+_TRIES = 3
+"""For a run that is exchanged while it is read: what was read then is of two runs, and faulty."""
+
 Stamp: TypeAlias = tuple[int, int, int] | None
 """What changes when a file does: inode, size and time of modification. None: it is not there."""
 
@@ -134,15 +137,20 @@ class RefreshingProjector(projector_plugin.ProjectorPlugin):  # type: ignore[mis
             runs = find_runs(Path(self.logdir))
             looks = {}
             for run in sorted(runs, key=lambda run: _modified(runs[run] / CONFIG), reverse=True):
-                look = self._looks.get(run)
-                if look is None or not look.is_current():
-                    look = self._look(run, runs[run])
-                looks[run] = look
+                looks[run] = look = self._current(run, runs[run])
                 if look.config is not None:
                     self._is_active = True
             self._looks = looks
             self._configs = {run: look.config for run, look in looks.items() if look.config is not None}
             self.config_fpaths = self._shown = {run: str(runs[run] / CONFIG) for run in self._configs}
+
+    def _current(self, run: str, directory: Path) -> _Look:
+        look = self._looks.get(run) or self._look(run, directory)
+        for _ in range(_TRIES):
+            if look.is_current():
+                break
+            look = self._look(run, directory)
+        return look
 
     def _look(self, run: str, directory: Path) -> _Look:
         # The stock caches know a tensor by its name and a checkpoint by its run (:391, :493), not by what is on disk.

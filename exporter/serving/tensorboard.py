@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from types import TracebackType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from exporter import interpreter
 from exporter.errors import ExporterError, ServingError, UsageError
 from exporter.records import Notice, Progress, no_notice
 from exporter.serving.child import RESTART_WITH_TENSORFLOW, Settings
@@ -238,10 +238,8 @@ class Server:
 
 def _launch(settings: Settings) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        # -P: a random.py where the user happens to be is not the standard library's.
-        [sys.executable, "-P", "-m", "exporter.serving.child", json.dumps(asdict(settings))],
-        # It finds every package where this process does, installed or not.
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        interpreter.command("exporter.serving.child", json.dumps(asdict(settings))),
+        env=interpreter.environment(),
         # A pipe that nothing is written to: its end tells the child that this process is gone.
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -249,4 +249,5 @@ def test_a_module_in_the_working_directory_is_not_taken_for_python_s(serve, logd
     """A random.py where the user happens to be doesn't stop the server."""
     (tmp_path / "random.py").write_text("raise SystemExit('wrong random')")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")  # as `python -c` and notebooks have it
     assert runs_of(serve("logs")) == ["run"]

@@ -7,7 +7,6 @@ since the start. If so, the rows given out and those to come belong to different
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -134,12 +133,11 @@ class Snapshot:
             self._new[rowid] = record
 
     def _matching(self, condition: Condition, rowids: Sequence[int]) -> set[int]:
-        statement = condition.statement(arrays=self._layout.arrays)
         found: set[int] = set()
         stored = [rowid for rowid in rowids if rowid not in self._new]
         for first in range(0, len(stored), ROWS_AT_ONCE):
-            page = json.dumps(stored[first : first + ROWS_AT_ONCE])
-            found.update(row[0] for row in self._database.select(statement, page, *condition.values))
+            page = stored[first : first + ROWS_AT_ONCE]
+            found.update(condition.matching(page, self._database.select, arrays=self._layout.arrays))
         matches = condition.matches(list(self._new.values()))
         return found | {rowid for rowid, match in zip(self._new, matches, strict=True) if match}
 

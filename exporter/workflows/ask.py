@@ -141,7 +141,7 @@ def find_ground(base: Base, allowed: Allowed) -> Ground:
         if spec is None:
             raise UsageError(f"where {facts['location']} is isn't known here (--source says it)")
         source = open_source(spec, allowed.access)
-        return Ground(choose(source.collections(), facts["collection"], facts["database"], source.location), source)
+        return Ground(choose(source, facts["collection"], facts["database"]), source)
     except ExporterError as error:
         return Ground(_recorded(base), None, str(error))
 

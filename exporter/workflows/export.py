@@ -117,8 +117,8 @@ def _gather(
     asked = None if request.question_set is None else load_set(request.question_set, request.qrels)
     matchers = request.matchers() if asked is None else request.matchers_of(asked)
     where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
-    source = open_source(request.source, request.access)
-    collection = choose(source.collections(), request.collection, request.access.database, source.location)
+    source = open_source(request.source, request.access, notice)
+    collection = choose(source, request.collection, request.access.database)
     name = request.run or default_name(collection.name, request.questions if asked is None else [request.set_name])
     publish.check_target(request.logdir, name, overwrite=request.overwrite)
     metric: Space = collection.space if request.metric == "auto" else request.metric
@@ -248,7 +248,7 @@ def _select(
     shown = rows.take(positions) if kept is None or len(positions) < rows.count else kept
     own = np.array([question_distance(question.vector, scores.metric) for question in questions])
     points = arrange(shown, positions, questions, scores, own, request.top_k)
-    return Seen(scores, positions, points, rows.rule, unknown, rows.longest_lock)
+    return Seen(scores, positions, points, rows.rule, unknown, rows.longest_lock, rows.copied)
 
 
 def _found(batches: Iterable[Batch], places: dict[str, int | None]) -> Iterator[Batch]:

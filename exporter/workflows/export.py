@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,8 @@ from exporter.workflows.redact import redact
 from exporter.workflows.request import ExportRequest, default_name, read_vectors, retrieved_ids
 from exporter.workflows.run import Run, open_run
 
+_READ_ONCE = 20_000
+"""So many rows, all of them shown, are read once and kept; of more the vectors would be in memory twice."""
 HARDEST = 20
 """Questions of a set that have bookmarks of their own, at most."""
 
@@ -148,23 +151,25 @@ def _gather(
     if check is not None and check.warning and request.strict_model:
         raise ModelError(f"{check.warning}; name the right one by --model")
     tabulate = partial(table, columns=request.columns, text_length=request.text_length, lines=request.lines)
-    pictures = draw_pictures(
-        points,
-        questions,
-        seen.scores,
-        top_k=request.top_k,
-        seed=request.seed,
-        projection=request.projection,
-        open_on=request.open_on,
-        sprites=request.sprites,
-        tabulate=tabulate,
-        progress=progress,
-    )
+    with ThreadPoolExecutor(1) as beside:  # cells are Python's work, pictures numpy's
+        rows = beside.submit(tabulate, points)
+        pictures = draw_pictures(
+            points,
+            questions,
+            seen.scores,
+            top_k=request.top_k,
+            seed=request.seed,
+            projection=request.projection,
+            open_on=request.open_on,
+            sprites=request.sprites,
+            tabulate=tabulate,
+            progress=progress,
+        )
     facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures, found)
     boards = None if found is None else of_a_set(facts, found)
     if request.dashboards and isinstance(seen.scores, Scores):
         boards = of_questions(facts, seen.scores)
-    return name, replace(contents_of(request, tabulate(points), pictures, facts), boards=boards), found
+    return name, replace(contents_of(request, rows.result(), pictures, facts), boards=boards), found
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -203,9 +208,9 @@ def _score_and_select(
     if rows.count == 0:
         raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
     places = dict.fromkeys(one for ids in request.retrieved for one in ids)
-    whole = rows.count + len(questions) <= request.max_points  # all will be shown: one reading is enough
-    batches = rows.batches(texts=whole or any(question.answers for question in questions), metadatas=whole)
-    kept = list(_counted(batches, rows.count, progress)) if whole else None
+    once = rows.count + len(questions) <= min(request.max_points, _READ_ONCE)
+    batches = rows.batches(texts=once or any(question.answers for question in questions), metadatas=once)
+    kept = list(_counted(batches, rows.count, progress)) if once else None
     read = _counted(batches, rows.count, progress) if kept is None else kept
     scores = scan(_found(read, places), questions, matchers, metric)
     scores = replace(scores, returned=_returned(request.retrieved, places, scores))

@@ -48,7 +48,10 @@ _NOBODYS = (255, 0, 255)
 _COMPRESSION = 3
 LEFT_OUT = "left out"
 """The role of a row that a still picture leaves out; no sprite has it."""
-_NARROWER = {1: 1.0, 2: 0.82, 3: 0.6, 4: 0.46}
+_NARROWER = {1: 1.0, 2: 0.82, 3: 0.6}
+LAST_NUMBER = 999
+"""Longer ones can't be read in a cell, and each is a drawing of its own: words that stand in every chunk make as many
+answers."""
 
 
 class Glyph(NamedTuple):
@@ -59,8 +62,9 @@ class Glyph(NamedTuple):
 
 
 def glyphs(points: Points) -> list[Glyph]:
-    """One a row, with the best rank of what was retrieved, and the rank of what holds an answer."""
+    """One a row, with the best rank of what was retrieved, and the rank of what holds an answer; none above 999."""
     ranks = np.where(points.retrieved_by >= 0, points.retrieved_rank, points.answer_rank)
+    ranks[ranks > LAST_NUMBER] = 0
     plain = {CHUNK: Glyph(CHUNK), QUESTION: Glyph(QUESTION)}
     return [plain.get(role) or Glyph(role, rank) for role, rank in zip(points.roles, ranks.tolist(), strict=True)]
 
@@ -82,10 +86,12 @@ def atlas(rows: Sequence[Glyph]) -> bytes:
     chunk = Glyph(CHUNK)
     sheet = np.tile(_indexed(chunk, size), (side, side))  # nearly all are plain chunks
     cells = sheet.reshape(side, size, side, size).swapaxes(1, 2)
-    images = {glyph: _indexed(glyph, size) for glyph in set(rows)}
+    places: dict[Glyph, list[int]] = {}
     for place, glyph in enumerate(rows):
         if glyph != chunk:
-            cells[divmod(place, side)] = images[glyph]
+            places.setdefault(glyph, []).append(place)
+    for glyph, its in places.items():
+        cells[np.divmod(its, side)] = _indexed(glyph, size)
     cells[np.divmod(np.arange(len(rows), side**2), side)] = _CLEAR
     image = Image.fromarray(sheet)
     image.putpalette(_palette())
@@ -177,7 +183,7 @@ def _number(image: Image, number: int, colour: str, share: float = 1) -> None:
     from PIL import ImageDraw
 
     text = str(number)
-    font = _font(round(image.height * share * _FONT * _NARROWER.get(len(text), 0.36)))
+    font = _font(round(image.height * share * _FONT * _NARROWER[len(text)]))
     ImageDraw.Draw(image).text((image.width / 2, image.height / 2), text, fill=colour, font=font, anchor="mm")
 
 

@@ -8,12 +8,23 @@ from typing import Any
 
 from exporter.errors import CollectionError
 from exporter.records import Collection
-from exporter.sources import NO_ACCESS, Access, open_source
+from exporter.sources import NO_ACCESS, Access, Source, open_source, where
+from exporter.workflows.request import RankingRequest
 
 
 def collections(source: Any, access: Access = NO_ACCESS) -> list[Collection]:
     """Every collection of a source, by name. Touches nothing. Raises SourceError or NetworkError."""
     return open_source(source, access).collections()
+
+
+def find_collection(request: RankingRequest) -> tuple[Source, Collection]:
+    """The collection that is asked about, and where it is; a filter that can't be understood is told first, too.
+
+    Raises QueryError, SourceError, NetworkError or CollectionError.
+    """
+    where.parse(request.where, request.where_document)
+    source = open_source(request.source, request.access)
+    return source, choose(source.collections(), request.collection, request.access.database, source.location)
 
 
 def choose(found: Sequence[Collection], name: str | None, database: str | None, location: str) -> Collection:

@@ -42,15 +42,14 @@ from exporter.runs.verify import structural_faults
 from exporter.runs.views import MOST_ENTRIES
 from exporter.sharing.parquet import POINTS, points_table
 from exporter.sharing.picture import Panel, draw_run, panels, save
-from exporter.sources import Rows, open_source, where
-from exporter.workflows.assess import assess
-from exporter.workflows.assessment import Assessment, Setting
+from exporter.sources import Rows
+from exporter.workflows.assessment import Assessment
 from exporter.workflows.boards import of_a_set, of_questions
 from exporter.workflows.checks import CHECKED_FOR_ONE, embed_again
-from exporter.workflows.collections import choose
+from exporter.workflows.collections import find_collection
 from exporter.workflows.facts import Seen, facts_of
 from exporter.workflows.pictures import OTHER_VIEWS, Pictures, draw_pictures
-from exporter.workflows.question_set import embed_set, load_set
+from exporter.workflows.question_set import judge_set, load_set
 from exporter.workflows.redact import redact
 from exporter.workflows.request import ExportRequest, default_name, read_vectors, retrieved_ids
 from exporter.workflows.run import Run, open_run
@@ -119,31 +118,17 @@ def _gather(
     """The run's name and all that goes into it."""
     asked = None if request.question_set is None else load_set(request.question_set, request.qrels)
     matchers = request.matchers() if asked is None else request.matchers_of(asked)
-    where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
-    source = open_source(request.source, request.access)
-    collection = choose(source.collections(), request.collection, request.access.database, source.location)
+    source, collection = find_collection(request)
     name = request.run or default_name(collection.name, request.questions if asked is None else [request.set_name])
     publish.check_target(request.logdir, name, overwrite=request.overwrite)
-    metric: Space = collection.space if request.metric == "auto" else request.metric
+    metric = request.metric_of(collection)
     found: Assessment | None = None
     if asked is None:
         questions, model = _embed_questions(request, collection, progress, notice)
         select = partial(_score_and_select, request, questions, matchers, metric, progress)
     else:
-        vectors, model = embed_set(
-            asked,
-            collection,
-            request.model,
-            request.base_url,
-            request.cache,
-            request.question_vector,
-            progress,
-            notice,
-        )
+        found, vectors, model = judge_set(asked, matchers, request, source, collection, progress, notice)
         questions = [Question(one.text, vectors[i], one.answers) for i, one in enumerate(asked.questions)]
-        filters = (request.where, request.where_document)
-        setting = Setting(source, collection, metric, model, request.top_k, *filters, request.index)
-        found = assess(asked, matchers, vectors, setting, progress)
         select = partial(_survey_and_select, request, questions, found, metric, progress)
     seen = source.read(collection, select, where=request.where, where_document=request.where_document)
     points = seen.points

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from exporter.errors import OutputError
+from exporter.runs.projector import MARK, PENDING
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -41,7 +42,7 @@ def _file_digest(path: Path) -> str:
 
 def is_events(name: str) -> bool:
     """Does TensorBoard take a file of this name for events? Other tools may add some, so none is in the record."""
-    return "tfevents" in name
+    return MARK in name or PENDING in name
 
 
 def located(run: Path, facts: Mapping[str, Any], name: str) -> Path:

@@ -12,6 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.serving.conftest import serve  # noqa: F401
+
 COMMAND = (sys.executable, "-m", "exporter")
 
 

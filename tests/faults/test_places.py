@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,34 +45,29 @@ def test_a_disk_that_fills_up_at_each_file(mount, ask, monkeypatch, inside):
     logdir = disk if inside else disk / "logs"
     ask(logdir)
     before, beside = files(logdir / "a"), sorted(path.name for path in logdir.iterdir())
-    reached, tidy = set(), publish._finish
+    reached: set[int] = set()
+    tidy = publish._finish
 
     def note(logs, staging):
-        written = [path for path in (staging / "run").rglob("*") if path.is_file()]
-        reached.update(path.name.split("-")[0] for path in sorted(written, key=lambda path: path.stat().st_mtime_ns)[-1:])
+        reached.add(sum(path.is_file() for path in (staging / "run").rglob("*")))
         tidy(logs, staging)
 
     monkeypatch.setattr(publish, "_finish", note)
-    tried = pages = 0
-    while True:
+    for pages in range(100):
         fill(disk, pages)
-        try:
+        with suppress(OutputError):
             ask(logdir)
-        except OutputError as error:
-            assert "the disk is full" in str(error)
-            assert files(logdir / "a") == before
-            left = sorted(path.name for path in logdir.iterdir())
-            assert [name for name in left if name != "filler"] == beside
-        else:
             break
-        tried += 1
-        pages += 1
-    print(tried, reached)
-    assert tried > 5
-    assert {"metadata", "vectors", "around_question", "bookmarks", "sprite", "manifest.json", "README.txt"} & reached
-    assert len(reached) >= 5, reached
+        assert files(logdir / "a") == before
+        left = sorted(path.name for path in logdir.iterdir())
+        assert [name for name in left if name != "filler"] == beside
+    assert pages > 8
+    assert len(reached) >= 5  # so many files were begun when it was full
     assert faults(logdir / "a") == []
-    print(f"{tried} times full, last at {', '.join(sorted(reached))}")
+    fill(disk, 0)
+    with pytest.raises(OutputError, match="the disk is full"):
+        ask(logdir)
+    print(f"{pages + 1} times full, with {', '.join(map(str, sorted(reached)))} files begun")
 
 
 def test_a_disk_that_fills_up_while_sharing(mount, ask, tmp_path):
@@ -161,8 +157,8 @@ def test_killed_at_each_step_where_nothing_is_atomic(mount, ask, chroma, vector)
     killed = 0
     for step in range(40):
         done = subprocess.run([sys.executable, "-c", KILLED, chroma, vector, disk, str(step)], capture_output=True)
-        shown = [path.parent.name for path in disk.rglob("*tfevents*")]
-        assert shown in ([], ["a"]), "a half-written run can be seen"
+        for events in disk.rglob("*tfevents*"):  # what TensorBoard would list: the run, or the old one put aside
+            assert faults(events.parent) == []
         if done.returncode == 0:
             break
         assert done.returncode == -9
@@ -174,7 +170,7 @@ def test_killed_at_each_step_where_nothing_is_atomic(mount, ask, chroma, vector)
     assert killed >= 4
 
 
-NAMES = ["with spaces", "quote's \"and\" $HOME `x`", "Übung 日本 ★", "-dash", "new\nline", "#&%+?", "a" * 200]
+NAMES = ["with spaces", 'quote\'s "and" $HOME `x`', "Übung 日本 ★", "-dash", "new\nline", "#&%+?", "a" * 200]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))

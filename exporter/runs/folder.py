@@ -57,9 +57,15 @@ class Contents:
 
 
 def fill(
-    folder: Path, contents: Contents, *, now: float, tensor_format: TensorFormat = "bytes", vectors_tsv: bool = True
+    folder: Path,
+    contents: Contents,
+    *,
+    now: float,
+    tensor_format: TensorFormat = "bytes",
+    vectors_tsv: bool = True,
+    mark: str = projector.MARK,
 ) -> None:
-    """Write every file of a run into an empty folder, the events file last.
+    """Write every file of a run into an empty folder, the events file last, with `mark` in its name.
 
     Names carry hashes, so that no server can show an old file with a new one: each asset's name 12 hex digits of its
     content's, each tensor's name 4 of all tensors' values, the metadata, glyphs and bookmarks.
@@ -102,7 +108,7 @@ def fill(
     manifest.write(folder, facts, assets.hashes)
     trial = f"{hashed[:12]} {now:.3f}"
     shown_elsewhere = dashboards.events(contents.boards, trial, now) if contents.boards is not None else ()
-    (folder / projector.events_name(now)).write_bytes(projector.events(now, shown_elsewhere))
+    (folder / projector.events_name(now, mark)).write_bytes(projector.events(now, shown_elsewhere))
 
 
 def _images(shown: Sequence[Tensor], beside: Executor) -> dict[int, Future[bytes]]:

@@ -13,8 +13,10 @@ before and after.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -171,14 +173,62 @@ class _RefusingUnpickler(pickle.Unpickler):
         )
 
 
+_SIZES = {
+    **dict.fromkeys((pickle.EMPTY_DICT, pickle.EMPTY_LIST, pickle.EMPTY_TUPLE, pickle.MARK, pickle.SETITEM), 1),
+    **dict.fromkeys((pickle.SETITEMS, pickle.APPEND, pickle.APPENDS, pickle.MEMOIZE, pickle.NONE, pickle.NEWTRUE), 1),
+    **dict.fromkeys((pickle.NEWFALSE, pickle.STACK_GLOBAL, pickle.NEWOBJ, pickle.BUILD, pickle.STOP), 1),
+    **dict.fromkeys((pickle.PROTO, pickle.BININT1, pickle.BINGET, pickle.BINPUT), 2),
+    **{pickle.BININT2: 3, pickle.BININT: 5, pickle.LONG_BINGET: 5, pickle.LONG_BINPUT: 5, pickle.FRAME: 9},
+}
+_COUNTED = {
+    pickle.SHORT_BINUNICODE: 1, pickle.SHORT_BINBYTES: 1, pickle.LONG1: 1, pickle.BINUNICODE: 4, pickle.BINUNICODE8: 8,
+}  # fmt: skip
+"""Opcodes of tables of texts and numbers: how long each is, or how many bytes say how long its value is. Others are not
+in what Chroma writes, and some of them hang or fill the memory before any of them is refused: a tuple of tuples is
+hashed for ever."""
+_BY_CODE = [_SIZES.get(bytes([code]), -_COUNTED.get(bytes([code]), 0)) for code in range(256)]
+_LONG_BINPUT, _LONG1, _GLOBAL = pickle.LONG_BINPUT[0], pickle.LONG1[0], pickle.GLOBAL[0]
+_GLOBAL_LINES = re.compile(rb"c[^\n]*\n[^\n]*\n")
+
+
+def _plain_end(raw: bytes) -> int:
+    """Where a pickle stops to be a table: its length, or the place of what no table needs."""
+    at, end = 0, len(raw)
+    while at < end:
+        code = raw[at]
+        size = _BY_CODE[code]
+        if size > 0:
+            if code == _LONG_BINPUT and int.from_bytes(raw[at + 1 : at + 5], "little") > end:
+                return at  # Python makes room for as many values as this number says
+            at += size
+        elif size < 0:
+            length = int.from_bytes(raw[at + 1 : at + 1 - size], "little")
+            if code == _LONG1 and length > 9:
+                return at  # numbers can be chosen to fall on one place of a dictionary
+            at += 1 - size + length
+        elif code == _GLOBAL and (named := _GLOBAL_LINES.match(raw, at)):
+            at = named.end()
+        else:
+            return at
+    return end
+
+
+def _loaded(raw: bytes) -> Any:
+    end = _plain_end(raw)
+    rest = pickle.STOP * (len(raw) - end)
+    loaded = _RefusingUnpickler(io.BytesIO(raw[:end] + rest)).load()  # before that end it may name what it would run
+    if rest:
+        raise ValueError("it holds more than a table needs")
+    return loaded
+
+
 def _id_table(file: Path) -> dict[str, Any]:
     """The fields of the pickle; empty when there is none yet."""
     try:
         with explained(file):
             if not file.exists():
                 return {}
-            with file.open("rb") as stream:
-                table: dict[str, Any] = _RefusingUnpickler(stream).load()
+            table: dict[str, Any] = _loaded(file.read_bytes())
     except SourceError:
         raise
     except Exception as error:  # a cut pickle raises nearly anything

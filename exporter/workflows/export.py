@@ -102,12 +102,19 @@ def export_and_assess(
 
 def fill(request: ExportRequest, staging: publish.Staging, contents: folder.Contents) -> None:
     """Write the files of a run, not to be seen yet."""
-    folder.fill(staging.folder, contents, now=time.time(), tensor_format=request.tensor_format, vectors_tsv=request.tsv)
+    folder.fill(
+        staging.folder,
+        contents,
+        now=time.time(),
+        tensor_format=request.tensor_format,
+        vectors_tsv=request.tsv,
+        mark=staging.mark,
+    )
 
 
 def publish_whole(staging: publish.Staging) -> None:
     """Let it be seen. Raises OutputError, and publishes nothing, when it would not open."""
-    if faults := structural_faults(staging.folder):
+    if faults := structural_faults(staging.folder, staging.mark):
         raise OutputError(f"the run would not open, so it is not published: {'; '.join(faults)}")
     staging.publish()
 

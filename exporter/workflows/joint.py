@@ -76,7 +76,7 @@ def join(
     shared, by = _shared(*sides, pairs)
     contents = _contents(a, b, found, sides, pairs, shared, by)
     with publish.stage(logdir, name, overwrite=overwrite) as staging:
-        folder.fill(staging.folder, contents, now=time.time())
+        folder.fill(staging.folder, contents, now=time.time(), mark=staging.mark)
         publish_whole(staging)
     return open_run(logdir / name)
 

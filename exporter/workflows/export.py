@@ -170,7 +170,7 @@ def _gather(
     boards = None if found is None else of_a_set(contents.facts, found)  # whose facts are redacted
     if request.dashboards and isinstance(seen.scores, Scores):
         boards = of_questions(contents.facts, seen.scores)
-    return name, replace(contents, boards=boards), found
+    return name, replace(contents, boards=None if boards is None else replace(boards, name=name)), found
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:

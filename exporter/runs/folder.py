@@ -106,8 +106,8 @@ def fill(
     columns = {"columns": list(contents.table.names), "renamed": dict(contents.table.renamed)}
     facts = {**contents.facts, "tensors": shown, "flat_map": flat, **columns}
     manifest.write(folder, facts, assets.hashes)
-    trial = f"{hashed[:12]} {now:.3f}"
-    shown_elsewhere = dashboards.events(contents.boards, trial, now) if contents.boards is not None else ()
+    boards = contents.boards
+    shown_elsewhere = () if boards is None else dashboards.events(boards, f"{boards.name} {hashed[:4]}".strip(), now)
     (folder / projector.events_name(now, mark)).write_bytes(projector.events(now, shown_elsewhere))
 
 

@@ -1,6 +1,9 @@
 """Glyphs: what a point is, seen without a click. Stock TensorBoard shows nothing else before one.
 
 Filled: retrieved. Square: holds the answer. Number: rank. Star: question. Small grey disc: chunk.
+
+Where two systems stand in one picture, the second one's have other shapes, so that they are told apart in grey, too: a
+diamond holds the answer, the star is hollow, a chunk is a small dark diamond.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 GREY, ORANGE, GREEN, BLACK, WHITE = "#B2BACA", "#CC5200", "#00704A", "#101010", "#FFFFFF"
-BLUE, LIGHT_BLUE = "#1F5FBF", "#A3C4F0"
-OTHERS_CHUNK, OTHERS_QUESTION = "other's chunk", "other's question"
+BLUE = "#1F5FBF"
+OTHERS_CHUNK, OTHERS_ANSWER, OTHERS_QUESTION = "other's chunk", "other's answer", "other's question"
 """Where two systems stand in one picture: the roles of the second one's rows."""
 COLOURS = {
     CHUNK: GREY,
@@ -29,7 +32,8 @@ COLOURS = {
     RETRIEVED: ORANGE,
     RETRIEVED_ANSWER: GREEN,
     QUESTION: BLACK,
-    OTHERS_CHUNK: LIGHT_BLUE,
+    OTHERS_CHUNK: BLUE,
+    OTHERS_ANSWER: GREEN,
     OTHERS_QUESTION: BLUE,
 }
 
@@ -137,9 +141,14 @@ def _indexed(glyph: Glyph, size: int) -> npt.NDArray[np.uint8]:
         pen.rectangle(_box(big, 0.82), fill=colour)
         _number(image, glyph.number, WHITE)
     elif glyph.role == OTHERS_CHUNK:
-        pen.ellipse(_box(big, _DISC), fill=colour)
+        pen.polygon(_diamond(big, _DISC * 1.25), fill=colour)
+    elif glyph.role == OTHERS_ANSWER:
+        pen.polygon(_diamond(big, 1), fill=colour)
+        pen.polygon(_diamond(big, 0.6), fill=WHITE)
     else:
         pen.polygon(_star(big), fill=colour)
+        if glyph.role == OTHERS_QUESTION:
+            pen.polygon(_star(big, 0.5), fill=WHITE)
     small = image.resize((size, size), Image.Resampling.LANCZOS)
     palette = Image.new("P", (1, 1))
     palette.putpalette(_palette(clear=_NOBODYS))
@@ -169,11 +178,17 @@ def _box(big: int, share: float) -> tuple[float, float, float, float]:
     return (big / 2 - edge, big / 2 - edge, big / 2 + edge - 1, big / 2 + edge - 1)
 
 
-def _star(big: int) -> list[tuple[float, float]]:
+def _diamond(big: int, share: float) -> list[tuple[float, float]]:
+    """A square on its corner."""
+    middle, edge = (big - 1) / 2, min(share, 1 - 4 * _SMOOTH / big) * big / 2
+    return [(middle, middle - edge), (middle + edge, middle), (middle, middle + edge), (middle - edge, middle)]
+
+
+def _star(big: int, share: float = 1) -> list[tuple[float, float]]:
     """Five points, 94 % of the cell across; the inner radius half of the outer, so that it stays solid when small."""
     corners = []
     for corner in range(10):
-        radius = big * 0.47 * (0.5 if corner % 2 else 1)
+        radius = big * 0.47 * share * (0.5 if corner % 2 else 1)
         turn = math.pi * corner / 5
         corners.append((big / 2 + radius * math.sin(turn), big * 0.54 - radius * math.cos(turn)))
     return corners

@@ -103,7 +103,7 @@ def page(
         "<!doctype html>\n" + _notice() + '<html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY.format(hashes=_hashes(scripts))}">',
         '<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">',
-        f"<title>{_text(facts['questions'][0]['text'])} · chroma-projector</title><style>{_STYLE}</style></head><body>",
+        f"<title>{_text(_title(facts))} · chroma-projector</title><style>{_STYLE}</style></head><body>",
         '<div id="picture"><p class="message">The picture is being laid out …</p>',
         '<noscript><p class="message">The picture needs JavaScript.</p></noscript></div>',
         f'<div id="told">{"".join(_told(run, facts, map_only))}</div>',
@@ -156,7 +156,41 @@ def _carried(run: Path, facts: Mapping[str, Any], map_only: bool) -> tuple[list[
 # ---------------------------------------------------------------- what the Projector can't show
 
 
+def _title(facts: Mapping[str, Any]) -> str:
+    if "comparison" in facts:
+        return f"A {facts['comparison']['a']}, B {facts['comparison']['b']}"
+    return str(facts["questions"][0]["text"])
+
+
 def _told(run: Path, facts: Mapping[str, Any], map_only: bool) -> Iterator[str]:
+    if "comparison" in facts:
+        yield f"<details open><summary>{_text(_title(facts))}</summary>{_compared(facts)}</details>"
+    else:
+        yield from _told_of_questions(run, facts, map_only)
+    yield f'<details><summary class="quiet">Made with TensorBoard’s Projector</summary>{_licence()}</details>'
+
+
+def _compared(facts: Mapping[str, Any]) -> str:
+    found, laid = facts["comparison"], facts["overlay"]
+    rows = [
+        (name, f"{one['a']:.3f}", f"{one['b']:.3f}", f"{one['difference']:+.3f}", f"{one['p']:.4f}")
+        for name, one in found["metrics"].items()
+    ]
+    heads = ("metric", "A", "B", "difference", "p")
+    parts = [
+        f"<p>{found['questions']:,} shared questions; won by B: {len(found['won']):,}, lost: {len(found['lost']):,}. "
+        f"B's map was laid over A's by {laid['shared']:,} {_text(laid['by'])}; {laid['apart']:.3f} of their spread is "
+        "left, 0 is a perfect fit. Only nearness within one system was measured.</p><table><thead><tr>",
+        *(f"<th>{head}</th>" for head in heads),
+        "</tr></thead><tbody>",
+        *("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows),
+        "</tbody></table>",
+        *(f"<p>{_text(f'Warning: {warning}')}</p>" for warning in facts["warnings"]),
+    ]
+    return "".join(parts)
+
+
+def _told_of_questions(run: Path, facts: Mapping[str, Any], map_only: bool) -> Iterator[str]:
     questions, row_of = facts["questions"], _rows_by_id(manifest.located(run, facts, METADATA))
     length = facts.get("asked_with", {}).get("text_length", _WHOLE_TEXT)
     focus = facts.get("focus", 0)
@@ -168,7 +202,6 @@ def _told(run: Path, facts: Mapping[str, Any], map_only: bool) -> Iterator[str]:
     if len(questions) > TABLES:
         yield f'<p class="quiet">… and {len(questions) - TABLES:,} more questions, not listed here.</p>'
     yield f"<details><summary>How far to trust the picture</summary>{_trust(facts, map_only)}</details>"
-    yield f'<details><summary class="quiet">Made with TensorBoard’s Projector</summary>{_licence()}</details>'
 
 
 def _question(question: Mapping[str, Any], row_of: Mapping[str, int], length: int) -> str:

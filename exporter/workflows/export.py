@@ -158,10 +158,11 @@ def _gather(
             progress=progress,
         )
     facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures, found)
-    boards = None if found is None else of_a_set(facts, found)
+    contents = contents_of(request, rows.result(), pictures, facts)
+    boards = None if found is None else of_a_set(contents.facts, found)  # whose facts are redacted
     if request.dashboards and isinstance(seen.scores, Scores):
-        boards = of_questions(facts, seen.scores)
-    return name, replace(contents_of(request, rows.result(), pictures, facts), boards=boards), found
+        boards = of_questions(contents.facts, seen.scores)
+    return name, replace(contents, boards=None if boards is None else replace(boards, name=name)), found
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:

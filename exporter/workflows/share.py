@@ -61,6 +61,10 @@ def share(
     found = open_run(run)
     with ExitStack() as stack:
         if redaction:
+            if "comparison" in found.facts:
+                raise UsageError(
+                    f"{run} is two runs on one map: take it out of those, at their export, and compare them again"
+                )
             folder = stack.enter_context(scratch(Path(tempfile.gettempdir()), _REDACTED))
             folder.chmod(0o700)  # where temporary files are, others may look
             found = redacted_copy(found, redaction, folder)
@@ -85,9 +89,14 @@ def what_leaves(run: Run, *, vectors: bool = True) -> str:
     hidden = set(gone.get("columns", ()))
     own = [name for name in facts["columns"] if name not in FIXED_COLUMNS and name != LINES and name not in hidden]
     cut = f" (the first {length} characters of each)" if length else ""
+    if "comparison" in facts:
+        asked, chunks = f"{facts['comparison']['questions']:,} questions of two runs", facts["chunks"]
+    else:
+        asked = f"{len(run.questions):,} questions" + ("" if gone.get("text") else " with their answers")
+        chunks = facts["points"] - len(run.questions)
     parts = [
-        f"{len(run.questions):,} questions" + ("" if gone.get("text") else " with their answers"),
-        "" if gone.get("text") else f"the texts of {facts['points'] - len(run.questions):,} chunks{cut}",
+        asked,
+        "" if gone.get("text") else f"the texts of {chunks:,} chunks{cut}",
         "" if gone.get("ids") else "their ids",
         *(f"their {name}s" for name in ("source", "page") if name not in hidden),
         f"the columns {', '.join(own)}" if own else "",

@@ -8,14 +8,24 @@ import pytest
 from PIL import Image, ImageColor
 
 from exporter.runs.points import ANSWER, CHUNK, QUESTION, RETRIEVED, RETRIEVED_ANSWER
-from exporter.runs.sprites import COLOURS, Glyph, atlas, cell_size, draw, glyphs
+from exporter.runs.sprites import (
+    COLOURS,
+    OTHERS_ANSWER,
+    OTHERS_CHUNK,
+    OTHERS_QUESTION,
+    Glyph,
+    atlas,
+    cell_size,
+    draw,
+    glyphs,
+)
 from tests.runs.conftest import make_points
 
 EVERY = [
     Glyph(role, number)
     for role in (CHUNK, ANSWER, RETRIEVED, RETRIEVED_ANSWER, QUESTION)
     for number in ((0,) if role in (CHUNK, QUESTION) else (1, 12, 123))
-]
+] + [Glyph(OTHERS_CHUNK), Glyph(OTHERS_ANSWER), Glyph(OTHERS_QUESTION)]
 
 
 @pytest.mark.parametrize("size", [24, 32])
@@ -25,7 +35,7 @@ def test_a_glyph(glyph, size):
     pixels = np.asarray(draw(glyph, size))
     assert pixels.shape == (size, size, 4)
     assert set(np.unique(pixels[..., 3])) == {0, 255}
-    clear = 2 if glyph.role != QUESTION else 1
+    clear = 2 if glyph.role not in (QUESTION, OTHERS_QUESTION) else 1
     for edge in (pixels[:clear], pixels[-clear:], pixels[:, :clear], pixels[:, -clear:]):
         assert (edge[..., 3] == 0).all()
     drawn = pixels[pixels[..., 3] == 255][:, :3].astype(int)
@@ -38,6 +48,20 @@ def test_glyphs_differ():
     for i, one in enumerate(grey):
         for other in grey[i + 1 :]:
             assert (np.abs(one - other).max(axis=2) > 60).sum() >= 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(CHUNK, OTHERS_CHUNK), (ANSWER, OTHERS_ANSWER), (QUESTION, OTHERS_QUESTION)]
+)
+@pytest.mark.parametrize("size", [24, 32])
+def test_two_systems_differ_by_more_than_colour(one, other, size):
+    """In grey, too, what A has and what B has of the same kind is not the same: much of what is drawn has another
+    lightness.
+    """
+    grey = [np.asarray(draw(Glyph(role), size).convert("LA")).astype(int) for role in (one, other)]
+    seen = [np.where(pixels[..., 1] > 0, pixels[..., 0], 255) for pixels in grey]  # on a white page
+    drawn = (grey[0][..., 1] > 0) | (grey[1][..., 1] > 0)
+    assert (np.abs(seen[0] - seen[1])[drawn] > 60).mean() > 0.25
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 16, 17, 1303])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -11,7 +10,6 @@ import click
 from exporter.cli import console
 from exporter.cli.options import (
     Command,
-    access,
     access_options,
     answer_options,
     base_url_option,
@@ -163,11 +161,6 @@ def export(
     retrieved: TextIO | None,
     where: str | None,
     where_document: str | None,
-    token: str | None,
-    headers: Sequence[str],
-    tenant: str | None,
-    database: str | None,
-    timeout: float,
     **asked: Any,
 ) -> None:
     """Export a collection and a question as a run of TensorBoard's Projector.
@@ -180,7 +173,6 @@ def export(
     """
     asked["where"] = parse_filter("--where", where)
     asked["where_document"] = parse_filter("--where-document", where_document)
-    asked["access"] = access(token, headers, tenant=tenant, database=database, timeout=timeout)
     from exporter.workflows.export import write_export
     from exporter.workflows.request import ExportRequest, read_retrieved
 

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from exporter.errors import CollectionError
-from exporter.records import Collection
+from exporter.records import Collection, Notice, no_notice
 from exporter.sources import NO_ACCESS, Access, open_source
 
 
-def collections(source: Any, access: Access = NO_ACCESS) -> list[Collection]:
-    """Every collection of a source, by name. Touches nothing. Raises SourceError or NetworkError."""
-    return open_source(source, access).collections()
+def collections(source: Any, access: Access = NO_ACCESS, notice: Notice = no_notice) -> list[Collection]:
+    """Every collection of a source, by name. Touches nothing. `notice` is told when a server is asked again. Raises
+    SourceError or NetworkError.
+    """
+    return open_source(source, access, notice).collections()
 
 
 def choose(found: Sequence[Collection], name: str | None, database: str | None, location: str) -> Collection:

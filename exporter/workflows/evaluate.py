@@ -81,7 +81,7 @@ def run_evaluation(
     asked = load_set(request.questions, request.qrels)
     matchers = matchers_of(asked, request.answer_match, not request.ignore_accents, request.fuzzy_threshold)
     where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
-    source = open_source(request.source, request.access)
+    source = open_source(request.source, request.access, notice)
     collection = choose(source.collections(), request.collection, request.access.database, source.location)
     vectors, model = embed_set(
         asked,

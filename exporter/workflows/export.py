@@ -117,7 +117,7 @@ def _gather(
     asked = None if request.question_set is None else load_set(request.question_set, request.qrels)
     matchers = request.matchers() if asked is None else request.matchers_of(asked)
     where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
-    source = open_source(request.source, request.access)
+    source = open_source(request.source, request.access, notice)
     collection = choose(source.collections(), request.collection, request.access.database, source.location)
     name = request.run or default_name(collection.name, request.questions if asked is None else [request.set_name])
     publish.check_target(request.logdir, name, overwrite=request.overwrite)

@@ -19,6 +19,7 @@ from exporter.embedding.models import Model
 from exporter.records import CHUNKING, Collection, Int64, ManyScores, Question, Scores
 from exporter.runs.points import CHUNK, Points
 from exporter.runs.sprites import Glyph
+from exporter.sources import is_server
 from exporter.workflows.assessment import Assessment
 from exporter.workflows.pictures import Pictures
 from exporter.workflows.request import ExportRequest
@@ -140,7 +141,7 @@ def _from_logdir(request: ExportRequest) -> str | None:
 
     None for a source that is farther away: a run that is passed on must not say how its maker's disk is laid out.
     """
-    if not isinstance(request.source, str | Path) or str(request.source).startswith(("http://", "https://")):
+    if not isinstance(request.source, str | Path) or is_server(request.source):
         return None
     project, source = request.logdir.absolute().parent.resolve(), Path(request.source).absolute().resolve()
     return os.path.relpath(source, request.logdir.resolve()) if source.is_relative_to(project) else None

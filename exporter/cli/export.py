@@ -86,7 +86,15 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     type=int,
     default=20_000,
     show_default=True,
-    help="Show at most so many; ranks are always those of all.",
+    help="Show at most so many; ranks are those among all.",
+)
+@option(
+    "--read",
+    group=CHUNKS,
+    type=click.Choice(["auto", "whole", "sample"]),
+    default="auto",
+    show_default=True,
+    help="Of a server; auto: a sample, where it holds over 10 times --max-points.",
 )
 @option("--seed", group=CHUNKS, type=int, default=0, show_default=True, help="Of the sample beyond --max-points.")
 @option(

@@ -106,13 +106,13 @@ class ClientSource:
 
     def __init__(self, client: Any, location: str, rule: str, faults: Faults, page: int = PAGE) -> None:
         self.location = location
-        self.client, self._rule, self._faults, self._page = client, rule, faults, page
+        self.client, self._rule, self._faults, self.page = client, rule, faults, page
 
     def collections(self) -> list[Collection]:
         """Every collection of the client's database, by name."""
         with self._faults.told():
             found: list[Any] = []
-            while page := self.client.list_collections(limit=self._page, offset=len(found)):
+            while page := self.client.list_collections(limit=self.page, offset=len(found)):
                 found += page
         return sorted((describe(each, self._faults) for each in found), key=lambda collection: collection.name)
 
@@ -125,7 +125,7 @@ class ClientSource:
         where_document: Filter | None = None,
     ) -> T:
         """`use(rows)`; called again from the start when rows appeared or vanished meanwhile."""
-        return read_pages(self._get(collection), self._rule, self._faults, use, where, where_document, self._page)
+        return read_pages(self._get(collection), self._rule, self._faults, use, where, where_document, self.page)
 
     def query(
         self,
@@ -190,6 +190,35 @@ class PagedRows:
             raise Changed
         yield from self._batches(positions, True, True)
 
+    def id_pages(self) -> Iterator[list[str]]:
+        """The ids of all rows, in the order of `collection.get`, none of them kept. Raises `Changed`."""
+        done, limit = 0, ID_PAGE if self._page == PAGE else self._page
+        while True:
+            with self._faults.told():
+                page = list(self._collection.get(include=[], limit=limit, offset=done, **self._filters)["ids"])
+                if len(page) > limit:
+                    raise Foreign(f"{len(page):,} ids where {limit:,} were asked for")
+            if not page:
+                return
+            done += len(page)
+            yield page
+
+    def named(self, ids: Sequence[str]) -> Iterator[Batch]:
+        """The rows of these ids, which are in the order of `collection.get`, with texts and metadatas. Raises
+        `Changed`.
+        """
+        for first in range(0, len(ids), self._page):
+            yield self._get(list(ids[first : first + self._page]), True, True)
+
+    def matching(self, where_document: Filter) -> tuple[list[str], bool]:
+        """The first ids of rows that match this too, a page of them, and whether those are all."""
+        both = {"where_document": where_document}
+        if "where_document" in self._filters:
+            both = {"where_document": {"$and": [self._filters["where_document"], where_document]}}
+        with self._faults.told():
+            found = self._collection.get(include=[], limit=self._page, **{**self._filters, **both})["ids"]
+        return list(found), len(found) < self._page
+
     def check(self) -> None:
         """Raise `Changed` when rows appeared or vanished since they were listed."""
         if self._list_ids() != self.ids:
@@ -223,14 +252,7 @@ class PagedRows:
             )
 
     def _list_ids(self) -> list[str]:
-        ids: list[str] = []
-        limit = ID_PAGE if self._page == PAGE else self._page
-        with self._faults.told():
-            while page := self._collection.get(include=[], limit=limit, offset=len(ids), **self._filters)["ids"]:
-                ids += page
-                if len(page) > limit:
-                    raise Foreign(f"{len(page):,} ids where {limit:,} were asked for")
-        return ids
+        return [one for page in self.id_pages() for one in page]
 
     def _stored(self) -> int:
         with self._faults.told():

@@ -42,17 +42,21 @@ from exporter.runs.views import MOST_ENTRIES
 from exporter.sharing.parquet import POINTS, points_table
 from exporter.sharing.picture import Panel, draw_run, panels, save
 from exporter.sources import Rows, open_source, where
+from exporter.sources.paging import ClientSource, PagedRows
 from exporter.workflows.assess import assess
 from exporter.workflows.assessment import Assessment, Setting
 from exporter.workflows.boards import of_a_set, of_questions
 from exporter.workflows.checks import CHECKED_FOR_ONE, embed_again
 from exporter.workflows.collections import choose
 from exporter.workflows.facts import Seen, facts_of
+from exporter.workflows.partial_read import FAR, PartRead, read_part, reads_a_part
 from exporter.workflows.pictures import OTHER_VIEWS, Pictures, draw_pictures
 from exporter.workflows.question_set import embed_set, load_set
 from exporter.workflows.redact import redact
 from exporter.workflows.request import ExportRequest, default_name, read_vectors, retrieved_ids
 from exporter.workflows.run import Run, open_run
+
+NOTHING_LEFT = "the filter leaves no chunk of the collection: loosen --where or --where-document"
 
 HARDEST = 20
 """Questions of a set that have bookmarks of their own, at most."""
@@ -126,6 +130,8 @@ def _gather(
     if asked is None:
         questions, model = _embed_questions(request, collection, progress, notice)
         select = partial(_score_and_select, request, questions, matchers, metric, progress)
+        if reads_a_part(source, request, collection):
+            select = partial(_read_a_part, request, questions, matchers, metric, progress, source, collection)
     else:
         vectors, model = embed_set(
             asked,
@@ -201,7 +207,7 @@ def _score_and_select(
     rows: Rows,
 ) -> Seen:
     if rows.count == 0:
-        raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
+        raise QueryError(NOTHING_LEFT)
     places = dict.fromkeys(one for ids in request.retrieved for one in ids)
     whole = rows.count + len(questions) <= request.max_points  # all will be shown: one reading is enough
     batches = rows.batches(texts=whole or any(question.answers for question in questions), metadatas=whole)
@@ -211,6 +217,28 @@ def _score_and_select(
     scores = replace(scores, returned=_returned(request.retrieved, places, scores))
     unknown = [one for one, place in places.items() if place is None]
     return _select(request, questions, scores, rows, unknown, kept)
+
+
+def _read_a_part(
+    request: ExportRequest,
+    questions: Sequence[Question],
+    matchers: Sequence[Matcher | None],
+    metric: Space,
+    progress: Progress,
+    source: ClientSource,
+    collection: Collection,
+    rows: Rows,
+) -> Seen:
+    """The same where the server holds far more than is shown, also after the filter."""
+    if not isinstance(rows, PagedRows) or (request.read == "auto" and rows.count <= FAR * request.max_points):
+        return _score_and_select(request, questions, matchers, metric, progress, rows)
+    if rows.count == 0:
+        raise QueryError(NOTHING_LEFT)
+    places = dict.fromkeys(one for ids in request.retrieved for one in ids)
+    part = read_part(request, questions, matchers, metric, source, collection, places, rows, progress)
+    scores = replace(part.scores, returned=_returned(request.retrieved, places, part.scores))
+    unknown = [one for one, place in places.items() if place is None]
+    return _select(request, questions, scores, rows, unknown, part=part)
 
 
 def _survey_and_select(
@@ -243,12 +271,16 @@ def _select(
     rows: Rows,
     unknown: Sequence[str] = (),
     kept: Sequence[Batch] | None = None,
+    part: PartRead | None = None,
 ) -> Seen:
     positions = sample(scores, top_k=request.top_k, max_points=request.max_points, seed=request.seed)
-    shown = rows.take(positions) if kept is None or len(positions) < rows.count else kept
+    if part is not None:
+        shown: Iterable[Batch] = part.take(positions)
+    else:
+        shown = rows.take(positions) if kept is None or len(positions) < rows.count else kept
     own = np.array([question_distance(question.vector, scores.metric) for question in questions])
     points = arrange(shown, positions, questions, scores, own, request.top_k)
-    return Seen(scores, positions, points, rows.rule, unknown, rows.longest_lock)
+    return Seen(scores, positions, points, rows.rule, unknown, rows.longest_lock, part)
 
 
 def _found(batches: Iterable[Batch], places: dict[str, int | None]) -> Iterator[Batch]:

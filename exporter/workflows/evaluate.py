@@ -53,7 +53,7 @@ def run_evaluation(
     """Carry out a request. `notice` is told, beforehand, what leaves this machine."""
     asked = load_set(request.questions, request.qrels)
     matchers = request.matchers_of(asked)
-    source, collection = find_collection(request)
+    source, collection = find_collection(request, notice)
     return judge_set(asked, matchers, request, source, collection, progress, notice)[0]
 
 

@@ -43,19 +43,23 @@ from exporter.runs.views import MOST_ENTRIES
 from exporter.sharing.parquet import POINTS, points_table
 from exporter.sharing.picture import Panel, draw_run, panels, save
 from exporter.sources import Rows
+from exporter.sources.paging import ClientSource, PagedRows
 from exporter.workflows.assessment import Assessment
 from exporter.workflows.boards import of_a_set, of_questions
 from exporter.workflows.checks import CHECKED_FOR_ONE, embed_again
 from exporter.workflows.collections import find_collection
 from exporter.workflows.facts import Seen, facts_of
+from exporter.workflows.partial_read import FAR, PartRead, read_part, reads_a_part
 from exporter.workflows.pictures import OTHER_VIEWS, Pictures, draw_pictures
 from exporter.workflows.question_set import judge_set, load_set
 from exporter.workflows.redact import redact
 from exporter.workflows.request import ExportRequest, default_name, read_vectors, retrieved_ids
 from exporter.workflows.run import Run, open_run
 
+NOTHING_LEFT = "the filter leaves no chunk of the collection: loosen --where or --where-document"
 _READ_ONCE = 20_000
-"""So many rows, all of them shown, are read once and kept; of more the vectors would be in memory twice."""
+"""So many rows, all of them shown, are read once and kept; of more the vectors would be in memory twice, and only a
+server's are."""
 HARDEST = 20
 """Questions of a set that have bookmarks of their own, at most."""
 
@@ -125,7 +129,7 @@ def _gather(
     """The run's name and all that goes into it."""
     asked = None if request.question_set is None else load_set(request.question_set, request.qrels)
     matchers = request.matchers() if asked is None else request.matchers_of(asked)
-    source, collection = find_collection(request)
+    source, collection = find_collection(request, notice)
     name = request.run or default_name(collection.name, request.questions if asked is None else [request.set_name])
     publish.check_target(request.logdir, name, overwrite=request.overwrite)
     metric = request.metric_of(collection)
@@ -133,6 +137,8 @@ def _gather(
     if asked is None:
         questions, model = _embed_questions(request, collection, progress, notice)
         select = partial(_score_and_select, request, questions, matchers, metric, progress)
+        if reads_a_part(source, request, collection):
+            select = partial(_read_a_part, request, questions, matchers, metric, progress, source, collection)
     else:
         found, vectors, model = judge_set(asked, matchers, request, source, collection, progress, notice)
         questions = [Question(one.text, vectors[i], one.answers) for i, one in enumerate(asked.questions)]
@@ -199,9 +205,10 @@ def _score_and_select(
     rows: Rows,
 ) -> Seen:
     if rows.count == 0:
-        raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
+        raise QueryError(NOTHING_LEFT)
     places = dict.fromkeys(one for ids in request.retrieved for one in ids)
-    once = rows.count + len(questions) <= min(request.max_points, _READ_ONCE)
+    shown_whole = rows.count + len(questions) <= request.max_points
+    once = shown_whole and (rows.count <= _READ_ONCE or isinstance(rows, PagedRows))
     batches = rows.batches(texts=once or any(question.answers for question in questions), metadatas=once)
     kept = list(_counted(batches, rows.count, progress)) if once else None
     read = _counted(batches, rows.count, progress) if kept is None else kept
@@ -209,6 +216,28 @@ def _score_and_select(
     scores = replace(scores, returned=_returned(request.retrieved, places, scores))
     unknown = [one for one, place in places.items() if place is None]
     return _select(request, questions, scores, rows, unknown, kept)
+
+
+def _read_a_part(
+    request: ExportRequest,
+    questions: Sequence[Question],
+    matchers: Sequence[Matcher | None],
+    metric: Space,
+    progress: Progress,
+    source: ClientSource,
+    collection: Collection,
+    rows: Rows,
+) -> Seen:
+    """The same where the server holds far more than is shown, also after the filter."""
+    if not isinstance(rows, PagedRows) or (request.read == "auto" and rows.count <= FAR * request.max_points):
+        return _score_and_select(request, questions, matchers, metric, progress, rows)
+    if rows.count == 0:
+        raise QueryError(NOTHING_LEFT)
+    places = dict.fromkeys(one for ids in request.retrieved for one in ids)
+    part = read_part(request, questions, matchers, metric, source, collection, places, rows, progress)
+    scores = replace(part.scores, returned=_returned(request.retrieved, places, part.scores))
+    unknown = [one for one, place in places.items() if place is None]
+    return _select(request, questions, scores, rows, unknown, part=part)
 
 
 def _survey_and_select(
@@ -241,12 +270,16 @@ def _select(
     rows: Rows,
     unknown: Sequence[str] = (),
     kept: Sequence[Batch] | None = None,
+    part: PartRead | None = None,
 ) -> Seen:
     positions = sample(scores, top_k=request.top_k, max_points=request.max_points, seed=request.seed)
-    shown = rows.take(positions) if kept is None or len(positions) < rows.count else kept
+    if part is not None:
+        shown: Iterable[Batch] = part.take(positions)
+    else:
+        shown = rows.take(positions) if kept is None or len(positions) < rows.count else kept
     own = np.array([question_distance(question.vector, scores.metric) for question in questions])
     points = arrange(shown, positions, questions, scores, own, request.top_k)
-    return Seen(scores, positions, points, rows.rule, unknown, rows.longest_lock)
+    return Seen(scores, positions, points, rows.rule, unknown, rows.longest_lock, part)
 
 
 def _found(batches: Iterable[Batch], places: dict[str, int | None]) -> Iterator[Batch]:

@@ -28,6 +28,9 @@ from exporter.sources import NO_ACCESS, Access, Filter
 from exporter.workflows.assess import matchers_of
 from exporter.workflows.pictures import OpenOn, Projection
 
+Read = Literal["auto", "whole", "sample"]
+"""What of a server is read; auto: a part of it, when it holds far more than is shown."""
+
 _LONGEST_NAME = 120
 
 
@@ -93,6 +96,7 @@ class ExportRequest(RankingRequest):
     strict_model: bool = False
     retrieved: tuple[tuple[str, ...], ...] = ()
     max_points: int = 20_000
+    read: Read = "auto"
     seed: int = 0
     projection: Projection = "auto"
     open_on: OpenOn = "question"
@@ -148,7 +152,12 @@ class ExportRequest(RankingRequest):
         if self.parquet:
             check_installed()
         _ = self.redaction  # a column that can't be redacted is told before anything is read
-        for name, known in (("projection", Projection), ("open_on", OpenOn), ("tensor_format", TensorFormat)):
+        for name, known in (
+            ("projection", Projection),
+            ("open_on", OpenOn),
+            ("tensor_format", TensorFormat),
+            ("read", Read),
+        ):
             if getattr(self, name) not in get_args(known):
                 raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(get_args(known))}")
         if any(not text.isprintable() and "\ud800" <= max(text) <= "\udfff" for text in self.questions + self.answers):

@@ -50,13 +50,17 @@ class Curve:
 
 @dataclass(frozen=True)
 class Dashboards:
-    """By tag: Markdown, figures (by step), distances, curves; and by name what the run was made with."""
+    """By tag: Markdown, figures (by step), distances, curves; and by name what the run was made with.
+
+    `kept` are ready events, of a run that is written again.
+    """
 
     texts: Mapping[str, str] = field(default_factory=dict)
     scalars: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     histograms: Mapping[str, Float64] = field(default_factory=dict)
     curves: Mapping[str, Curve] = field(default_factory=dict)
     settings: Mapping[str, str | float] = field(default_factory=dict)
+    kept: Sequence[Any] = ()
 
 
 def events(boards: Dashboards, trial: str, now: float) -> Iterator[Any]:
@@ -77,6 +81,7 @@ def events(boards: Dashboards, trial: str, now: float) -> Iterator[Any]:
         yield Event(wall_time=now, summary=histogram_pb(tag, distances))
     for tag, curve in boards.curves.items():
         yield Event(wall_time=now, summary=_curve_summary(tag, curve))
+    yield from boards.kept
     if boards.settings:
         yield Event(wall_time=now, summary=hparams_pb(dict(boards.settings), trial_id=trial, start_time_secs=now))
         yield Event(wall_time=now, summary=_finished(now))

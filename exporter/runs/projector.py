@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,20 @@ def events(now: float, more: Iterable[Any] = ()) -> bytes:
     for one in (event, *more):
         writer.write(one.SerializeToString())
     return written.getvalue()
+
+
+def read_events(path: Path) -> Iterator[Any]:
+    """The `Event`s of a file that `events` wrote, but for its first, which says the file's version."""
+    notf.without_tensorflow()
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    written, at = path.read_bytes(), 0
+    while at < len(written):
+        (length,) = struct.unpack_from("<Q", written, at)
+        event = Event.FromString(written[at + 12 : at + 12 + length])
+        at += length + 16  # a check behind the length, and one behind the event
+        if event.HasField("summary"):
+            yield event
 
 
 def holds_event(path: Path) -> bool:

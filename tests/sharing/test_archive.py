@@ -9,12 +9,13 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pytest
 
-from exporter import share
+from exporter import serve, share
 from exporter.cli.app import run as run_cli
 from exporter.errors import OutputError, ServingError
 from exporter.runs.verify import faults
@@ -211,6 +212,20 @@ def test_a_file_is_missing(run, tmp_path):
     assert zipped.read_bytes() == before
     assert [path.name for path in tmp_path.glob(".run*")] == []
     assert ZipFile(io.BytesIO(before)).testzip() is None
+
+
+def test_python_serves_an_archive(run, tmp_path, monkeypatch):
+    """`exporter.serve` takes a zip as well; what it unpacked is gone when the server stops, or is refused."""
+    zipped = share(run.path, tmp_path / "run.zip")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    with serve(zipped, port=0) as server:
+        assert runs_of(server) == [run.name]
+        assert len(list((tmp_path / "tmp").rglob("manifest.json"))) == 1
+    assert not list((tmp_path / "tmp").iterdir())
+    with pytest.raises(ServingError, match="is refused"):
+        serve(packed(tmp_path / "bad.zip", ("run/projector_config.pbtxt", CONFIG), ("../outside.txt", b"x")), port=0)
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_the_command_serves_an_archive(run, tmp_path):

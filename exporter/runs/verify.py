@@ -19,7 +19,7 @@ from exporter.records import Float32
 from exporter.runs import manifest, notf, projector
 from exporter.runs.folder import ASSETS, METADATA, VECTORS
 from exporter.runs.metadata import LINES, MISSING_TEXT, read_as_the_page_does
-from exporter.runs.redaction import ANONYMOUS, redaction_faults
+from exporter.runs.redaction import ANONYMOUS, GONE, redaction_faults
 from exporter.runs.tensors import read_checkpoint, run_module
 
 ROWS_SHOWN = 100_000
@@ -123,6 +123,9 @@ def _still_told(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"{manifest.MANIFEST} holds texts, which were taken out"
     if facts["redacted"].get("ids") and not all(ANONYMOUS.fullmatch(hit["id"]) for hit in hits):
         yield f"{manifest.MANIFEST} holds ids, which were taken out"
+    answers = [answer for question in facts["questions"] for answer in question.get("answers", ())]
+    if facts["redacted"].get("text") and any(answer != GONE for answer in answers):
+        yield f"{manifest.MANIFEST} holds answers, which were taken out with the texts"
 
 
 def _still_in_parquet(path: Path, record: Any) -> Iterator[str]:

@@ -79,6 +79,16 @@ def test_renamed_and_packed_by_hand(run, tmp_path):
     assert [faults(path) for path in logdir.iterdir()] == [[]]
 
 
+def test_a_name_that_the_page_cannot_ask_for(run, tmp_path):
+    """A run that was renamed as none can be called is packed, and unpacked, under a name that the page can ask for."""
+    odd = run.path.rename(tmp_path / "Lauf é & #1")
+    shutil.make_archive(tmp_path / "by-hand", "zip", tmp_path, odd.name)
+    for zipped in (share(odd, tmp_path / "run.zip"), tmp_path / "by-hand.zip"):
+        logdir = unpack(zipped, tmp_path / zipped.stem)
+        assert [path.name for path in logdir.iterdir()] == ["Lauf - - -1"]
+        assert faults(logdir / "Lauf - - -1") == []
+
+
 def test_served(run, tmp_path):
     """TensorBoard serves what was unpacked, under the run's name."""
     logdir = unpack(share(run.path, tmp_path / "run.zip"), tmp_path / "elsewhere")

@@ -448,7 +448,7 @@ def test_verify_knows(secret, tmp_path, capsys):
     manifest["redacted"] = run.facts["redacted"]
     (whole.path / "manifest.json").write_text(json.dumps(manifest))
     found = " ".join(faults(whole.path))
-    for fault in ("holds texts", "holds ids", "column source holds", "manifest.json holds texts"):
+    for fault in ("holds texts", "holds ids", "column source holds", "manifest.json holds texts", "holds answers"):
         assert fault in found
 
 

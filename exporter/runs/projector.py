@@ -84,15 +84,13 @@ def events(now: float, more: Iterable[Any] = ()) -> bytes:
 
 
 def read_events(path: Path) -> Iterator[Any]:
-    """The `Event`s of a file that `events` wrote, but for its first, which says the file's version."""
+    """The `Event`s of a file that `events` wrote, but for its first, which says the file's version; as many as are
+    whole, which is what TensorBoard shows.
+    """
     notf.without_tensorflow()
-    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
-    written, at = path.read_bytes(), 0
-    while at < len(written):
-        (length,) = struct.unpack_from("<Q", written, at)
-        event = Event.FromString(written[at + 12 : at + 12 + length])
-        at += length + 16  # a check behind the length, and one behind the event
+    for event in LegacyEventFileLoader(str(path)).Load():
         if event.HasField("summary"):
             yield event
 

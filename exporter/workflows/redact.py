@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from exporter.runs.projector import read_config
 from exporter.runs.readme import README
 from exporter.runs.redaction import GONE, Redaction, dropped, own_columns, redact_table
 from exporter.runs.verify import read_shown, read_tensor, structural_faults
+from exporter.sharing.archive import plain_name
 from exporter.sharing.parquet import POINTS
 from exporter.sharing.picture import stored_panels
 from exporter.workflows.boards import stored_boards
@@ -84,10 +86,11 @@ def redacted_copy(run: Run, redaction: Redaction, into: Path) -> Run:
     table, tensors, left = redact(table, tensors, facts, redaction)
     for key in _WRITTEN_AGAIN:
         left.pop(key, None)
-    copy = into / run.path.resolve().name
+    copy = into / plain_name(run.path.resolve().name)
     copy.mkdir()
     if "comparison" in facts:  # its README has figures and names of runs only
-        extras = {README: (run.path / README).read_bytes()}
+        with _whole(run):
+            extras = {README: (run.path / README).read_bytes()}
     else:
         asked_with = facts.get("asked_with", {})
         glyphs = {"sprites": asked_with.get("sprites", True), "lines": asked_with.get("lines", True)}
@@ -109,18 +112,21 @@ def stored(run: Run) -> tuple[Table, list[folder.Tensor], Any]:
 
     Raises OutputError when it is not whole, or its vectors are in a checkpoint that can't be read here.
     """
-    try:
+    with _whole(run):
         return _read(run)
-    except (OSError, ValueError, KeyError) as error:
-        raise OutputError(
-            f"{run.path} is not whole ({error}): chroma-projector verify names what is missing"
-        ) from error
 
 
 def stored_table(run: Run) -> Table:
     """The metadata of a run on disk. Raises OutputError when it is not there."""
-    try:
+    with _whole(run):
         return _read_table(manifest.located(run.path, run.facts, folder.METADATA), run.facts["renamed"])
+
+
+@contextmanager
+def _whole(run: Run) -> Iterator[None]:
+    """Raises OutputError for what reading a run's files raises."""
+    try:
+        yield
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(
             f"{run.path} is not whole ({error}): chroma-projector verify names what is missing"

@@ -87,6 +87,7 @@ def test_a_name_that_the_page_cannot_ask_for(run, tmp_path):
         logdir = unpack(zipped, tmp_path / zipped.stem)
         assert [path.name for path in logdir.iterdir()] == ["Lauf - - -1"]
         assert faults(logdir / "Lauf - - -1") == []
+    share(odd, tmp_path / "run.html", text=False)
 
 
 def test_served(run, tmp_path):

@@ -260,7 +260,7 @@ columns_option = option(
 
 def parse_columns(text: str) -> tuple[str, ...] | None:
     """What `--columns` names; None for all."""
-    return None if text == "all" else () if text == "none" else tuple(text.split(","))
+    return None if text == "all" else () if text == "none" else tuple(filter(None, map(str.strip, text.split(","))))
 
 
 json_option = option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON value on stdout.")

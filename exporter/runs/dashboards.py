@@ -52,8 +52,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Dashboards:
-    """By tag: Markdown, figures (by step), distances, curves; and by name what the run was made with. `name` is the
-    run's, by which HParams lists it.
+    """By tag: Markdown, figures (by step), distances, curves; and by name what the run was made with.
+
+    `name` is the run's, by which HParams lists it; `kept` are ready events, of a run that is written again.
     """
 
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -62,6 +63,7 @@ class Dashboards:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     settings: Mapping[str, str | float] = field(default_factory=dict)
     name: str = ""
+    kept: Sequence[Any] = ()
 
 
 def events(boards: Dashboards, trial: str, now: float) -> Iterator[Any]:
@@ -84,6 +86,7 @@ def events(boards: Dashboards, trial: str, now: float) -> Iterator[Any]:
         yield Event(wall_time=now, summary=histogram_pb(tag, distances))
     for tag, curve in boards.curves.items():
         yield Event(wall_time=now, summary=_curve_summary(tag, curve))
+    yield from boards.kept
     if boards.settings:
         yield Event(wall_time=now, summary=hparams_pb(dict(boards.settings), trial_id=trial, start_time_secs=now))
         yield Event(wall_time=now, summary=_finished(now))

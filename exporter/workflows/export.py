@@ -34,10 +34,11 @@ from exporter.retrieval.answers import Matcher
 from exporter.retrieval.sample import sample
 from exporter.retrieval.scan import question_distance, scan, survey
 from exporter.runs import folder, publish
-from exporter.runs.metadata import Table, table
+from exporter.runs.metadata import FIXED_COLUMNS, Table, table
 from exporter.runs.points import Points, arrange
 from exporter.runs.questions import questions_table
-from exporter.runs.readme import readme
+from exporter.runs.readme import README, readme
+from exporter.runs.redaction import own_columns
 from exporter.runs.verify import structural_faults
 from exporter.runs.views import MOST_ENTRIES
 from exporter.sharing.parquet import POINTS, points_table
@@ -52,7 +53,7 @@ from exporter.workflows.facts import Seen, facts_of
 from exporter.workflows.partial_read import FAR, PartRead, read_part, reads_a_part
 from exporter.workflows.pictures import OTHER_VIEWS, Pictures, draw_pictures
 from exporter.workflows.question_set import judge_set, load_set
-from exporter.workflows.redact import redact
+from exporter.workflows.redact import redact, what_leaves
 from exporter.workflows.request import ExportRequest, default_name, read_vectors, retrieved_ids
 from exporter.workflows.run import Run, open_run
 
@@ -164,11 +165,25 @@ def _gather(
             progress=progress,
         )
     facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures, found)
+    facts["warnings"] += not_there(request.columns, rows.result())
     contents = contents_of(request, rows.result(), pictures, facts)
-    boards = None if found is None else of_a_set(contents.facts, found)  # whose facts are redacted
+    boards = None if found is None else of_a_set(contents.facts, found)
     if request.dashboards and isinstance(seen.scores, Scores):
         boards = of_questions(contents.facts, seen.scores)
+    if request.redaction:
+        notice(f"{request.logdir / name} will hold {what_leaves(contents.facts, contents.table)}")
     return name, replace(contents, boards=None if boards is None else replace(boards, name=name)), found
+
+
+def not_there(columns: Sequence[str] | None, rows: Table) -> list[str]:
+    """A warning of names in `--columns` that are no key of a chunk that is shown: of a sample, another may have it."""
+    shown = {*FIXED_COLUMNS, *rows.names, *rows.renamed}
+    missing = [name for name in dict.fromkeys(columns or ()) if name not in shown]
+    if not missing:
+        return []
+    own = sorted({*own_columns(rows.names), *rows.not_shown})
+    has = f"there are {', '.join(own)}" if own else "they have none"
+    return [f"--columns: no chunk that is shown has a key {', '.join(missing)}: {has}"]
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -348,7 +363,7 @@ def extras_of(
     facts: Mapping[str, Any], halves: Sequence[Panel] | None, *, sprites: bool, lines: bool
 ) -> dict[str, bytes]:
     """The files for people, by name, from what the manifest says; without `halves` no picture."""
-    extras = {"README.txt": readme(facts, sprites=sprites, lines=lines).encode("utf-8", "replace")}
+    extras = {README: readme(facts, sprites=sprites, lines=lines).encode("utf-8", "replace")}
     if halves is not None:
         extras["picture.png"] = save(draw_run(facts, halves), "png")
     if "evaluation" in facts:

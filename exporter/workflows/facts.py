@@ -68,6 +68,7 @@ def facts_of(
     evaluated: dict[str, Any] = {}
     if found is not None:
         whole = found.to_json()
+        whole["warnings"] = without_the_way(whole["warnings"], request.source, location)
         answered = [{**one, **_judged(judged)} for one, judged in zip(answered, whole.pop("per_question"), strict=True)]
         evaluated = {"evaluation": {"set": request.set_name, **whole}}
     return {
@@ -119,9 +120,17 @@ def facts_of(
         "drawn": _drawn(pictures.glyphs),
         "warnings": [
             *_warnings(request, collection, check, seen, model, pictures),
-            *(found.warnings if found is not None else ()),
+            *without_the_way(found.warnings if found is not None else (), request.source, location),
         ],
     }
+
+
+def without_the_way(texts: Sequence[str], source: Any, location: str) -> list[str]:
+    """Texts that name a source as a run does, by its last part: a disk's layout is its owner's business."""
+    if not isinstance(source, str | Path) or "://" in str(source):
+        return list(texts)
+    absolute, resolved = Path(source).expanduser().absolute(), Path(source).expanduser().resolve()
+    return [text.replace(str(absolute), location).replace(str(resolved), location) for text in texts]
 
 
 def asked_with(request: ExportRequest) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from exporter.runs.dashboards import Dashboards
 from exporter.runs.markdown import table as markdown_table
 from exporter.runs.metadata import LABEL_LENGTH, LINES, Table, read_as_the_page_does, text_cell
 from exporter.runs.points import ANSWER, CHUNK, QUESTION
+from exporter.runs.readme import README
 from exporter.runs.sprites import OTHERS_ANSWER, OTHERS_CHUNK, OTHERS_QUESTION, Glyph
 from exporter.runs.verify import ROWS_SHOWN, read_tensor
 from exporter.runs.views import View
@@ -177,7 +178,7 @@ def _contents(
         ],
         table=rows,
         facts=_facts(a, b, found, laid, len(shared), by, len(places), sum(side.chunks for side in sides)),
-        extras={"README.txt": _readme(a, b, found, laid, len(shared), by).encode("utf-8", "replace")},
+        extras={README: _readme(a, b, found, laid, len(shared), by).encode("utf-8", "replace")},
         boards=_boards(found),
     )
 

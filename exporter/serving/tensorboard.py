@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -114,6 +114,7 @@ class Server:
         self._chatter: deque[str] = deque(maxlen=5)
         self._lock = threading.Lock()  # between stopping and starting again
         self._stopping = False
+        self._at_end: list[Callable[[], None]] = []
         self._process = _launch(settings)
         self._supervisor = threading.Thread(target=self._supervise, name="TensorBoard supervisor", daemon=True)
         self._supervisor.start()
@@ -149,6 +150,10 @@ class Server:
         """Its process; another one after a start with TensorFlow."""
         return self._process.pid
 
+    def at_end(self, do: Callable[[], None]) -> None:
+        """Have something done when it is stopped; as often as that."""
+        self._at_end.append(do)
+
     def stop(self) -> None:
         """End it, and wait until it has ended. Stopping again does nothing."""
         with self._lock:
@@ -158,6 +163,8 @@ class Server:
         self._questions.shutdown(cancel_futures=True)
         if self._asking is not None:
             self._asking.close()
+        for do in self._at_end:
+            do()
 
     def wait(self) -> None:
         """Wait until it is stopped. Raises ServingError when it has ended by itself."""

@@ -146,8 +146,8 @@ def _checked(items: list[Any]) -> tuple[list[str], list[int]]:
 
 
 def _put(fields: Any, items: list[Any]) -> None:
-    if not isinstance(fields, dict):
-        raise Unreadable("holds no table of ids")
+    if not isinstance(fields, dict) or set(map(type, items[::2])) - {str}:
+        raise Unreadable("holds no table of ids")  # numbers could be chosen to fall on one place of a dictionary
     fields.update(zip(items[::2], items[1::2], strict=True))
 
 

@@ -92,7 +92,7 @@ def opened_by_chroma(
         client = chromadb.PersistentClient(str(copy.path), settings, *database)
     with closing(client):
         rule = f"chromadb {chromadb.__version__} on a private copy"
-        yield ClientSource(client, location, rule, faults, Copied(why, copy.longest_lock))
+        yield ClientSource(client, location, rule, faults, copied=Copied(why, copy.longest_lock))
 
 
 def _copy(directory: Path, folders: list[Path], copy: Path, *, under_one_lock: bool) -> float:

@@ -1,5 +1,6 @@
 import os
 import pickle
+import resource
 import struct
 import time
 
@@ -87,6 +88,55 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(directory, index, t
     refused(directory, index, match=r"index_metadata.pickle would run posix.mkdir, .*nothing was run")
     assert not (tmp_path / "trap").exists()
     assert fingerprint(directory) == before
+
+
+def nested_tuples():
+    """A key whose hash takes for ever: each tuple holds the one before it twice."""
+    yield pickle.PROTO + b"\x04" + pickle.EMPTY_DICT + pickle.EMPTY_TUPLE
+    for _ in range(200):
+        yield pickle.DUP + pickle.TUPLE2
+    yield pickle.NONE + pickle.SETITEM + pickle.STOP
+
+
+FOREIGN = {
+    "a place for 2**31 values": b"\x80\x03}r\xff\xff\xff\x7f.",
+    "a place for 2**60 values": b"\x80\x03}p1152921504606846976\n.",
+    "tuples in tuples": b"".join(nested_tuples()),
+    "a text of 2**62 bytes": b"\x80\x04\x8d\x00\x00\x00\x00\x00\x00\x00\x40abc.",
+    "bytes of 2**62 bytes": b"\x80\x04\x8e\x00\x00\x00\x00\x00\x00\x00\x40abc.",
+    "a frame of 2**62 bytes": b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x40}.",
+    "a number of a million digits": b"\x80\x03}(L" + b"9" * 10**6 + b"L\nNu.",
+    "numbers that fall on one place": b"\x80\x02}("
+    + b"".join(b"\x8a\x12" + ((2**61 - 1) * n << 60).to_bytes(18, "little") + b"N" for n in range(1, 40_000))
+    + b"u.",
+    "a reduce of nothing": b"\x80\x04}})R.",
+    "an old class": b"\x80\x02(iposix\nmkdir\n.",
+    "an extension": b"\x80\x02\x82\x01.",
+    "a persistent id": b"\x80\x02Pabc\n.",
+}
+
+
+REFUSED = "index_metadata.pickle (would run posix.mkdir|can't be read|holds no table of ids)"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+def test_a_pickle_that_hangs_or_fills_the_memory_is_refused(directory, index, content):
+    """What no table of ids needs is refused before it is built: neither time nor memory is spent on it."""
+    (index / "index_metadata.pickle").write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.monotonic()
+    refused(directory, index, match=REFUSED)
+    assert time.monotonic() - start < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_trap_of_every_protocol_is_refused_and_not_run(directory, index, tmp_path, protocol):
+    """In whatever way a pickle is written: nothing of it is run."""
+    (index / "index_metadata.pickle").write_bytes(pickle.dumps({"id_to_label": Trap(tmp_path / "trap")}, protocol))
+    refused(directory, index, match=REFUSED)
+    assert not (tmp_path / "trap").exists()
 
 
 @pytest.mark.parametrize("value", [{}, [], {"id_to_label": [1]}, {"id_to_label": {"id1": "one"}}, None])

@@ -319,11 +319,13 @@ def test_a_damaged_description_is_refused(directory):
 
 
 def test_a_truncated_database_is_refused(directory):
-    """A database that is cut off is an error that names it, wherever it is cut."""
+    """A database that is cut off is an error that names it, wherever it is cut, and nothing is written."""
     whole = (directory / "chroma.sqlite3").read_bytes()
-    for length in (60, 5000, len(whole) // 2):
+    for length in (60, 5000, len(whole) // 2, len(whole) - 4096, len(whole) - 1):
         (directory / "chroma.sqlite3").write_bytes(whole[:length])
+        before = fingerprint(directory)
         refused(directory, match="chroma.sqlite3 is damaged .*backup")
+        assert fingerprint(directory) == before
 
 
 def test_a_locked_database_is_refused(directory, monkeypatch):

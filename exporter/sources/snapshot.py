@@ -5,7 +5,7 @@ metadata are fetched a batch at a time, and after each batch it is asked whether
 since the start. If so, the rows given out and those to come belong to different times, and `Changed` is raised.
 
 Of a row 8 bytes are kept, its rowid and its element of the index (12 where rowids need more than 32 bits, and with
-cosine 4 more for its length). Ids are fetched with their batch. While rows are matched with the index, up to 60 bytes a
+cosine 4 more for its length). Ids are fetched with their batch. While rows are matched with the index, up to 45 bytes a
 row are needed; a record that waits in the queue takes some 400 for good, but there are few.
 """
 
@@ -129,7 +129,10 @@ class Snapshot:
         gone, added = self._apply_queue()
         self._added = {rowid: name for name, rowid in added.items()}
         rowids, places = self._list_rows(gone, added)
-        elements = self._find_vectors(places, len(rowids))
+        labels, written = self._match(places, len(rowids))
+        del places  # as much memory as what comes next takes
+        elements = self._index.elements_of(labels)
+        elements[written] = np.where(self._waiting > 0, -2 - np.arange(len(written)), -1)
         # the ids come as text, as 0.4's `get` gives them; from 0.5.11 on `get` gives them as they were added
         order = np.arange(len(rowids)) if self._layout.rule.by_user_id else np.argsort(rowids)
         if condition is not None:
@@ -149,7 +152,7 @@ class Snapshot:
                 yield [name for name, _ in left]
 
         places = Places(pages)
-        return np.array(rowids, np.int64), places
+        return np.frombuffer(rowids, np.int64), places
 
     def _id_pages(self, added: Mapping[str, int]) -> Iterator[Sequence[tuple[str, int]]]:
         """Every id and its rowid: by id as text, or those that are in the queue only at the end."""
@@ -188,7 +191,11 @@ class Snapshot:
             found.append(np.array(left, np.int64))
         return np.concatenate(found)
 
-    def _find_vectors(self, places: Places, count: int) -> Int64:
+    def _match(self, places: Places, count: int) -> tuple[Int64, Int64]:
+        """The label of each row in the index, -1 without one; and the rows that the queue has written to, (w,).
+
+        `_waiting` names the record that holds the vector of each of these, (w,); 0 where it was deleted.
+        """
         mark = self._marks.vectors
         if self._layout.rule is CHROMA_1:
             # 1.x takes an index without ids for one that was never written, and replays all that is in the queue
@@ -203,14 +210,11 @@ class Snapshot:
             indexed.update(written.intersection(ids))
             found = places.of(ids)
             labels[found[found >= 0]] = np.array(some, np.int64)[found >= 0]
-        elements = self._index.elements_of(labels)
         new = replay_vectors(log, indexed, self._entry.batching)
         self._unrounded = new.unrounded
-        self._waiting = np.array([seq_id or 0 for seq_id in new.places.values()], np.int64)
         found = places.of(list(new.places))
-        known = np.flatnonzero(found >= 0)
-        elements[found[known]] = np.where(self._waiting[known] > 0, -2 - known, -1)
-        return elements
+        self._waiting = np.array([seq_id or 0 for seq_id in new.places.values()], np.int64)[found >= 0]
+        return labels, found[found >= 0]
 
     def _batches(self, positions: Int64, texts: bool, metadatas: bool) -> Iterator[Batch]:
         for page in Pace(self._database, ROWS_AT_ONCE).pages(positions):

@@ -177,7 +177,7 @@ def test_index_files_that_are_newer_than_the_last_commit_are_waited_for(director
 
 
 def test_a_row_costs_eight_bytes(directory):
-    """What is kept of 200,000 rows beside the one batch is 8 bytes a row, and at no moment more than 64 were needed."""
+    """What is kept of 200,000 rows beside the one batch is 8 bytes a row, and at no moment more than 48 were needed."""
     ids, vectors = swell(directory, 200_000)
     kept = []
 
@@ -193,7 +193,7 @@ def test_a_row_costs_eight_bytes(directory):
         tracemalloc.stop()
     ((left, peak),) = kept
     assert left < 8 * 200_000 + 2**20
-    assert peak < 64 * 200_000 + 2**20
+    assert peak < 48 * 200_000 + 2**20
     assert count == 200_000
     assert first.ids == ids[: len(first)]
     np.testing.assert_array_equal(first.vectors, vectors[: len(first)])

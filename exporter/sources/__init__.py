@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from exporter.records import Batch, Collection, Float32, Int64, Notice, no_notice
 
@@ -13,6 +13,19 @@ T = TypeVar("T")
 
 Filter = Mapping[str, object]
 """A filter in Chroma's own language, parsed from JSON."""
+
+
+class Place(NamedTuple):
+    """Where a collection is: its name is the only one of its database."""
+
+    name: str
+    database: str = "default_database"
+    tenant: str = "default_tenant"
+
+
+def place_of(collection: Collection) -> Place:
+    """Where a collection is that was described before."""
+    return Place(collection.name, collection.database, collection.tenant)
 
 
 class Rows(Protocol):
@@ -30,6 +43,10 @@ class Rows(Protocol):
     def longest_lock(self) -> float | None:
         """For how many seconds at most a writer was kept waiting; None where that is not known, as of a server."""
 
+    @property
+    def copied(self) -> str | None:
+        """Why a private copy was read in the place of the source; None where it was read itself."""
+
     def batches(self, *, texts: bool = False, metadatas: bool = False) -> Iterator[Batch]:
         """All rows. Vectors always; texts and metadatas cost time, so only when asked for."""
 
@@ -43,6 +60,12 @@ class Source(Protocol):
     @property
     def location(self) -> str:
         """What a manifest may say of it: the last part of a path, or a host. Never a secret."""
+
+    def places(self) -> list[Place]:
+        """Where there are collections, by name. Quick: nothing is counted."""
+
+    def describe(self, place: Place) -> Collection:
+        """The collection there. Raises `CollectionError` when there is none."""
 
     def collections(self) -> list[Collection]:
         """Every collection, by name."""
@@ -100,7 +123,8 @@ def is_server(spec: Any) -> bool:
 def open_source(spec: str | Path | Any, access: Access = NO_ACCESS, notice: Notice = no_notice) -> Source:
     """The source that `spec` names: a directory, the http(s) address of a server, `cloud:`, or a live collection.
 
-    A live collection is a chromadb `Collection` or a LangChain `Chroma`. `notice` is told when a server is asked again.
+    A live collection is a chromadb `Collection` or a LangChain `Chroma`. `notice` is told when a server is asked again,
+    and when a directory can't be read where it is, before a private copy of it is made.
     Raises `SourceError` for a path that is no Chroma directory, `NetworkError` for a server that can't be used.
     """
     if is_server(spec):
@@ -114,7 +138,7 @@ def open_source(spec: str | Path | Any, access: Access = NO_ACCESS, notice: Noti
 
         path = Path(spec)
         older = not (path / FILE).exists() and any((path / name).exists() for name in (COLLECTIONS, EMBEDDINGS))
-        return Parquet(path) if older else Directory(path)
+        return Parquet(path) if older else Directory(path, notice)
     from exporter.sources.langchain import Client
 
     return Client(spec)

@@ -12,13 +12,13 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from exporter.errors import CollectionError, ExporterError, QueryError
 from exporter.records import Batch, Collection, Float32, Int64
-from exporter.sources import Filter, Rows
+from exporter.sources import Filter, Place, Rows
 from exporter.sources import where as filters
 from exporter.sources.changes import Changed, until_unchanged
 from exporter.sources.configuration import model_of, space_of
@@ -101,20 +101,40 @@ class Faults:
         return self.kind(f"{self.place}: {text}")
 
 
+class Copied(NamedTuple):
+    """Why a client reads a private copy, and for how many seconds its making kept a writer waiting, at most."""
+
+    why: str
+    longest_lock: float
+
+
 class ClientSource:
     """What a chromadb client gives, as `exporter.sources.Source`. `rule` is what its rows say of their origin."""
 
-    def __init__(self, client: Any, location: str, rule: str, faults: Faults, page: int = PAGE) -> None:
+    def __init__(
+        self,
+        client: Any,
+        location: str,
+        rule: str,
+        faults: Faults,
+        *,
+        page: int = PAGE,
+        copied: Copied | None = None,
+    ) -> None:
         self.location = location
-        self.client, self._rule, self._faults, self.page = client, rule, faults, page
+        self.client, self._rule, self._faults, self.page, self._copied = client, rule, faults, page, copied
+
+    def places(self) -> list[Place]:
+        """Where the collections of the client's database are, by name."""
+        return [Place(each.name, each.database, each.tenant) for each in self._list()]
+
+    def describe(self, place: Place) -> Collection:
+        """The collection of that name. Raises `CollectionError` when there is none."""
+        return describe(self._get(place.name), self._faults)
 
     def collections(self) -> list[Collection]:
         """Every collection of the client's database, by name."""
-        with self._faults.told():
-            found: list[Any] = []
-            while page := self.client.list_collections(limit=self.page, offset=len(found)):
-                found += page
-        return sorted((describe(each, self._faults) for each in found), key=lambda collection: collection.name)
+        return [describe(each, self._faults) for each in self._list()]
 
     def read(
         self,
@@ -125,7 +145,8 @@ class ClientSource:
         where_document: Filter | None = None,
     ) -> T:
         """`use(rows)`; called again from the start when rows appeared or vanished meanwhile."""
-        return read_pages(self._get(collection), self._rule, self._faults, use, where, where_document, self.page)
+        found = self._get(collection.name)
+        return read_pages(found, self._rule, self._faults, use, where, where_document, self.page, self._copied)
 
     def query(
         self,
@@ -137,12 +158,19 @@ class ClientSource:
         where_document: Filter | None = None,
     ) -> list[list[str]]:
         """The ids that Chroma's own query returns for each of (q, d) vectors."""
-        return query_index(self._get(collection), self._faults, vectors, top_k, where, where_document)
+        return query_index(self._get(collection.name), self._faults, vectors, top_k, where, where_document)
 
-    def _get(self, collection: Collection) -> Any:
+    def _list(self) -> list[Any]:
+        found: list[Any] = []
+        with self._faults.told():
+            while page := self.client.list_collections(limit=self.page, offset=len(found)):
+                found += page
+        return sorted(found, key=lambda collection: str(collection.name))
+
+    def _get(self, name: str) -> Any:
         with self._faults.told():
             # None, or chromadb builds the function that it recorded, which may need a key or load a model
-            return self.client.get_collection(collection.name, embedding_function=None)
+            return self.client.get_collection(name, embedding_function=None)
 
 
 class PagedRows:
@@ -153,17 +181,17 @@ class PagedRows:
     however far on, and a row that has gone is missed.
     """
 
-    def __init__(self, collection: Any, rule: str, faults: Faults, filters: dict[str, Filter], page: int) -> None:
+    def __init__(
+        self, collection: Any, rule: str, faults: Faults, filters: dict[str, Filter], page: int, copied: Copied | None
+    ) -> None:
         self.rule = rule
+        self.copied = copied.why if copied else None
+        self.longest_lock = copied.longest_lock if copied else None  # of a server: its own affair
         self._collection, self._faults, self._filters, self._page = collection, faults, filters, page
         self._listed: list[str] | None = None
         self._count = len(self.ids) if filters else self._stored()
         self._marks = np.full(self._count, -1, np.int64)
         """Of the vector of each row that was read, a checksum; else -1."""
-
-    @property
-    def longest_lock(self) -> None:
-        """Not known: the server's own affair."""
 
     @property
     def count(self) -> int:
@@ -289,13 +317,14 @@ def read_pages(
     where: Filter | None,
     where_document: Filter | None,
     page: int = PAGE,
+    copied: Copied | None = None,
 ) -> T:
     """`use(rows)` of a chromadb `Collection`, again from the start as long as it changes, but not for ever."""
     filters.parse(where, where_document)  # for the same errors, in the same words, whatever the source
     given = {"where": where, "where_document": where_document}
     chosen = {name: part for name, part in given.items() if part is not None}
     try:
-        return until_unchanged(lambda: use(PagedRows(collection, rule, faults, chosen, page)))
+        return until_unchanged(lambda: use(PagedRows(collection, rule, faults, chosen, page, copied)))
     except Changed as error:
         raise faults.kind(
             f"{faults.place}: {collection.name} was written to each time it was read; stop the writer for a moment"

@@ -19,6 +19,7 @@ import numpy as np
 from exporter.errors import SourceError
 from exporter.records import Float32, MetadataValue
 from exporter.sources.database import Database
+from exporter.sources.pace import Pace
 
 ADD, UPDATE, UPSERT, DELETE = 0, 1, 2, 3  # rust/log/src/sqlite_log.rs:608-627; 4 is not for local databases
 RECORDS_AT_ONCE = 2000
@@ -61,15 +62,20 @@ class NewMetadata:
 def read_queue(database: Database, topic: str, after: int, column: str) -> Iterator[tuple[int, int, str, Any]]:
     """seq_id, operation, id and one column of a collection's records after `after`, a short statement at a time."""
     first = database.select("SELECT min(seq_id) FROM embeddings_queue")[0][0]
-    last = database.select("SELECT max(seq_id) FROM embeddings_queue")[0][0]
-    for start in range(max(after, (first or 0) - 1), last or 0, RECORDS_AT_ONCE):
+    last = database.select("SELECT max(seq_id) FROM embeddings_queue")[0][0] or 0
+    start = max(after, (first or 0) - 1)
+    pace = Pace(database, RECORDS_AT_ONCE)
+    while start < last:
+        end = start + pace.rows
         yield from database.select(
             f"SELECT seq_id, operation, id, {column} FROM embeddings_queue"  # noqa: S608
             " WHERE seq_id > ? AND seq_id <= ? AND topic = ? ORDER BY seq_id",
             start,
-            start + RECORDS_AT_ONCE,
+            end,
             topic,
         )
+        pace.kept()
+        start = end
 
 
 def read_vectors(database: Database, seq_ids: list[int]) -> list[tuple[int, bytes]]:

@@ -22,10 +22,12 @@ import numpy as np
 
 from exporter.errors import SourceError
 from exporter.records import Batch, Collection, Float32, Int64, Metadata
-from exporter.sources.catalogue import CHROMA_1, find, read_entries, read_layout
+from exporter.sources import place_of
+from exporter.sources.catalogue import CHROMA_1, find_entry, read_layout
 from exporter.sources.changes import Changed
 from exporter.sources.database import Database
 from exporter.sources.hnsw import Damaged, Index, State, state
+from exporter.sources.pace import Pace
 from exporter.sources.places import Places
 from exporter.sources.queue import (
     Record,
@@ -39,27 +41,35 @@ from exporter.sources.queue import (
 from exporter.sources.tables import read_ids, read_marks, read_names, read_records, read_rowids
 from exporter.sources.where import DOCUMENT, Condition
 
-ROWS_AT_ONCE = 1000  # so few that a statement over them locks for some milliseconds
+ROWS_AT_ONCE = 1000
 SETTLING = 2.0  # seconds; index files that stay newer than the last commit for longer are what a crash has left
 
 
 class Snapshot:
     """One collection as `exporter.sources.Rows`. Close it: it holds a file of the index open.
 
-    With `at_rest` nobody else writes to the directory: files that don't fit together are damaged, not in the making.
+    `copied` says of a private copy why it was made, and how long its making locked the original at most, in seconds.
+    Nobody else writes to it: files that don't fit together are damaged, not in the making.
 
     Raises `Changed` when the collection is written to, `UnknownLayout` for tables of an unknown version, `SourceError`
     for what can't be read, `CollectionError` when the collection is gone.
     """
 
     def __init__(
-        self, database: Database, collection: Collection, condition: Condition | None, *, at_rest: bool = False
+        self,
+        database: Database,
+        collection: Collection,
+        condition: Condition | None,
+        copied: tuple[str, float] | None = None,
     ) -> None:
-        self._database, self._at_rest = database, at_rest
+        self._database, at_rest = database, copied is not None
+        self.copied: str | None = None
+        if copied is not None:
+            self.copied, self._copy_lock = copied
         self._version = database.version()
         with database.transaction():
             self._layout = read_layout(database)
-            self._entry = find(read_entries(database, self._layout.rule), collection)
+            self._entry = find_entry(database, self._layout.rule, place_of(collection))
             self._marks = read_marks(database, self._entry)
             self._queue_end: int = database.select("SELECT max(seq_id) FROM embeddings_queue")[0][0] or 0
         self._folder = database.file.parent / self._entry.vectors
@@ -86,8 +96,8 @@ class Snapshot:
 
     @property
     def longest_lock(self) -> float | None:
-        """For how many seconds at most a statement held its lock; None on a copy, which nobody waits for."""
-        return None if self._at_rest else self._database.longest_lock
+        """For how many seconds at most a statement held its lock, or the making of the copy."""
+        return self._database.longest_lock if self.copied is None else self._copy_lock
 
     @property
     def count(self) -> int:
@@ -173,9 +183,8 @@ class Snapshot:
         stored = rowids[~np.isin(rowids, new)]
         matches = condition.matches(list(self._new.values()))
         found = [np.array(new, np.int64)[np.array(matches, bool)]]
-        for first in range(0, len(stored), ROWS_AT_ONCE):
-            page = stored[first : first + ROWS_AT_ONCE].tolist()
-            left = condition.matching(page, self._database.select, arrays=self._layout.arrays)
+        for page in Pace(self._database, ROWS_AT_ONCE).pages(stored):
+            left = condition.matching(page.tolist(), self._database.select, arrays=self._layout.arrays)
             found.append(np.array(left, np.int64))
         return np.concatenate(found)
 
@@ -204,8 +213,7 @@ class Snapshot:
         return elements
 
     def _batches(self, positions: Int64, texts: bool, metadatas: bool) -> Iterator[Batch]:
-        for first in range(0, len(positions), ROWS_AT_ONCE):
-            page = positions[first : first + ROWS_AT_ONCE]
+        for page in Pace(self._database, ROWS_AT_ONCE).pages(positions):
             rowids = self._rowids[page].tolist()
             names = read_names(self._database, rowids) | self._added
             records = self._records(rowids, texts=texts, metadatas=metadatas)

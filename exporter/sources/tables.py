@@ -99,8 +99,8 @@ def count_rows(database: Database, entry: Entry) -> int:
     """How many records `get` would give: those of the tables, and what the queue adds to them and takes away."""
     count = sum(map(len, read_ids(database, entry)))  # count(*) would hold one lock all through
     with database.transaction():
-        log = list(read_queue(database, entry.topic, read_marks(database, entry).metadata or 0, "metadata"))
-        stored = read_rowids(database, entry, [name for _, _, name, _ in log])
+        log = list(read_queue(database, entry.topic, read_marks(database, entry).metadata or 0, "NULL"))
+        stored = read_rowids(database, entry, sorted({name for _, _, name, _ in log}))
     new = replay_metadata(log, {name: {} for name in stored})
     return count + len(new.added) - sum(record is None for record in new.changed.values())
 

@@ -44,6 +44,8 @@ class Seen:
     """Ids that an application returned, and the collection has not."""
     longest_lock: float | None = None
     """Seconds for which a writer was kept waiting, at most."""
+    copied: str | None = None
+    """Why a private copy was read in the place of the source."""
     part: PartRead | None = None
     """What was read, where that was not all."""
 
@@ -86,6 +88,7 @@ def facts_of(
                 name: collection.metadata[key] for name, key in CHUNKING.items() if key in collection.metadata
             },
             "reading_rule": seen.rule,
+            "private_copy": seen.copied,
             "longest_lock_ms": None if seen.longest_lock is None else round(1000 * seen.longest_lock, 1),
             "where": request.where,
             "where_document": request.where_document,

@@ -1,4 +1,4 @@
-"""A directory of very many rows, put together from a small one in a second: Chroma itself would take minutes."""
+"""A directory of very many rows, or collections, made of a small one in a second: Chroma itself would take minutes."""
 
 import os
 import pickle
@@ -44,3 +44,24 @@ def swell(directory, rows, *, seed=1):
     for path in folder.iterdir():
         os.utime(path, (time.time() - 60,) * 2)
     return ids, vectors
+
+
+def multiply(directory, collections):
+    """Add so many empty collections that are copies of its one, but for name and ids."""
+    with closing(sqlite3.connect(directory / "chroma.sqlite3")) as database, database:
+        database.row_factory = sqlite3.Row
+        (one,) = map(dict, database.execute("SELECT * FROM collections"))
+        segments = list(map(dict, database.execute("SELECT * FROM segments")))
+        metadata = list(map(dict, database.execute("SELECT * FROM collection_metadata")))
+        for number in range(collections):
+            key = str(uuid.uuid4())
+            _insert(database, "collections", {**one, "id": key, "name": f"tenant-{number:05}"})
+            for segment in segments:
+                _insert(database, "segments", {**segment, "id": str(uuid.uuid4()), "collection": key})
+            for row in metadata:
+                _insert(database, "collection_metadata", {**row, "collection_id": key})
+
+
+def _insert(database, table, row):
+    marks = ", ".join("?" * len(row))
+    database.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", list(row.values()))

@@ -74,7 +74,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     group=QUESTION,
     metavar="FILE|-",
     type=click.File("r", encoding="utf-8-sig", errors="replace"),
-    help="The ids that your application really returned, in its order: one a line, or JSON.",
+    help="The ids that your application really returned, in its order: one a line, JSON, or Chroma's own answer.",
 )
 @no_index_option
 @where_option

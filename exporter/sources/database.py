@@ -43,9 +43,19 @@ class Database:
             self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT)
             try:
                 self._connection.execute("PRAGMA query_only = 1")
+                self._refuse_a_cut()
             except BaseException:
                 self._connection.close()
                 raise
+
+    def _refuse_a_cut(self) -> None:
+        """SQLite misses whole pages only, and takes the end of one that is cut for zeros."""
+        with self.transaction():
+            size = self.file.stat().st_size
+            if size % self.select("PRAGMA page_size")[0][0]:
+                raise SourceError(
+                    f"{self.file} is damaged (it is cut off after {size:,} bytes); restore it from a backup"
+                )
 
     def select(self, sql: str, *values: object) -> list[Any]:
         """All rows of one statement, as tuples."""

@@ -22,7 +22,8 @@ def collections(source: Any, access: Access = NO_ACCESS, notice: Notice = no_not
 def find_collection(request: RankingRequest, notice: Notice) -> tuple[Source, Collection]:
     """The collection that is asked about, and where it is; a filter that can't be understood is told first, too.
 
-    `notice` is told when a server is asked again. Raises QueryError, SourceError, NetworkError or CollectionError.
+    `notice` is told when a server is asked again, or a directory copied. Raises QueryError, SourceError, NetworkError
+    or CollectionError.
     """
     where.parse(request.where, request.where_document)
     source = open_source(request.source, request.access, notice)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -218,22 +218,33 @@ def default_name(collection: str, questions: Sequence[str]) -> str:
 
 
 def read_retrieved(text: str) -> tuple[tuple[str, ...], ...]:
-    """`retrieved_ids` of a file: ids one a line, or JSON. Raises UsageError."""
+    """`retrieved_ids` of a file: ids one a line, JSON, or JSON a line. Raises UsageError."""
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    if text.lstrip()[:1] not in ("[", "{"):
+        return retrieved_ids(lines)
     try:
-        found = json.loads(text) if text.lstrip().startswith("[") else [line.strip() for line in text.splitlines()]
+        return retrieved_ids(json.loads(text))
     except ValueError as error:
-        raise UsageError(f"--retrieved begins like JSON and is none: {error}") from None
-    return retrieved_ids(found)
+        try:
+            return retrieved_ids([json.loads(line) for line in lines])
+        except ValueError:
+            raise UsageError(f"--retrieved begins like JSON and is none: {error}") from None
 
 
-def retrieved_ids(found: Sequence[Any]) -> tuple[tuple[str, ...], ...]:
+def retrieved_ids(found: Any) -> tuple[tuple[str, ...], ...]:
     """What an application returned: a list of ids, or of such lists, one a question.
 
-    What has an `id`, as a LangChain `Document`, stands for it. Each id once, in order; blank ones aside. Raises
-    UsageError for anything else.
+    What has an `id`, as a LangChain `Document`, stands for it; what has `ids`, as the answer of Chroma's `query` or
+    `get`, for all of them. Each id once, in order; blank ones aside. Raises UsageError for anything else.
     """
-    lists = found if found and all(isinstance(one, list | tuple) for one in found) else [found]
-    return tuple(_ids(one) for one in lists)
+    if isinstance(found, Mapping):
+        found = found.get("ids", [found])
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        raise UsageError(f"--retrieved holds {found!r} where a list of ids should be")
+    found = list(found)
+    if found and all(isinstance(one, list | tuple) or (isinstance(one, Mapping) and "ids" in one) for one in found):
+        return tuple(ids for one in found for ids in retrieved_ids(one))
+    return (_ids(found),)
 
 
 def _ids(found: Sequence[Any]) -> tuple[str, ...]:

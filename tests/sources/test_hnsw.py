@@ -25,14 +25,19 @@ def _old(index, monkeypatch):
 
 
 def refused(directory, index, *, match):
-    """The one line with which the index is refused: when it is old, and when a persist might still be under way."""
+    """The one line with which the index is refused: when it is old, and when a persist might still be under way.
+
+    Nothing is written or mended.
+    """
     age(index)
+    before = fingerprint(directory)
     with pytest.raises(SourceError, match=match) as caught:
         read(directory)
     assert "\n" not in str(caught.value)
     os.utime(index / "header.bin")
     with pytest.raises(SourceError, match=match):
         read(directory)
+    assert fingerprint(directory) == before
 
 
 @pytest.mark.parametrize("name", ["index_metadata.pickle", "header.bin", "data_level0.bin"])

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import zlib
+from itertools import combinations
 from zipfile import ZipFile
 
 import numpy as np
@@ -222,6 +223,29 @@ def test_gone_from_every_kind_of_run(kind, kinds, secret, tmp_path):
     assert faults(run.path) == []
     for ending in ("zip", "html", "parquet"):
         assert found_in(share(kinds[kind].path, tmp_path / f"run.{ending}", **WAYS["all"][0]), SECRETS) == set()
+
+
+FLAGS = {
+    "text": {"text": False},
+    "id": {"anonymize_ids": True},
+    "source": {"redact": ["source"]},
+    "page_label": {"redact": ["page"]},
+    "author": {"redact": ["author"]},
+    "columns": {"columns": ["file_path", "author"]},
+}
+
+
+def test_gone_in_every_combination(kinds, tmp_path):
+    """Whatever is asked for together, just that is gone."""
+    for asked in (set(chosen) for count in range(1, 7) for chosen in combinations(FLAGS, count)):
+        options = {key: value for flag in asked for key, value in FLAGS[flag].items() if key != "redact"}
+        options["redact"] = [name for flag in sorted(asked) for name in FLAGS[flag].get("redact", ())]
+        made = share(kinds["no map"].path, tmp_path / "run.zip", **options)
+        gone = {"page_label" if flag == "columns" else flag for flag in asked}
+        assert found_in(made, SECRETS) == set(SECRETS) - gone, asked
+        with ZipFile(made) as archive:
+            record = json.loads(archive.read("run/manifest.json"))["redacted"]
+        assert (record["text"], record["ids"]) == ("text" in asked, "id" in asked)
 
 
 @pytest.mark.parametrize("ending", ["zip", "html", "parquet"])

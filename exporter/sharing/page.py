@@ -59,8 +59,8 @@ th { text-align: left; color: #555; font-weight: 500; }
 td, th { padding: 2px 12px 2px 0; vertical-align: top; unicode-bidi: isolate; overflow-wrap: break-word; }
 td.number, th { white-space: nowrap; }
 td.number, th.number { text-align: right; }
-td.place { max-width: 24em; }
-th.wide { width: 60%; }
+td.place { min-width: 9em; max-width: 24em; overflow-wrap: anywhere; }
+th.wide { width: 100%; }
 td.wide { overflow-wrap: anywhere; }
 table.small { width: auto; }
 td div { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import logging
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 import click
 
-from exporter.errors import ExporterError
+from exporter.errors import ExporterError, OutputError
 
 COMMANDS = ("export", "tensorboard", "collections", "ingest", "demo", "verify", "plot", "share", "evaluate", "compare")
 INTERRUPTED = 130
@@ -50,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no stars gets question marks
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # without a home it tells where its cache is, in two lines
     sys.exit(run(arguments))
 
 
@@ -75,6 +79,9 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # a fault of ours: still one line, and how to report it
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            what = "what was asked for could not be printed whole" if error.filename is None else str(error.filename)
+            return _say(f"{what} ({error.strerror}): free some space", OutputError.exit_code, as_json)
         return _say(
             f"a fault of ours: {type(error).__name__}: {error}; please report it, with --debug's output", 1, as_json
         )
@@ -82,5 +89,6 @@ def run(arguments: list[str]) -> int:
 
 def _say(message: str, exit_code: int, as_json: bool) -> int:
     line = " ".join(message.split())
-    click.echo(json.dumps({"error": line, "exit_code": exit_code}) if as_json else f"Error: {line}", err=True)
+    with suppress(OSError):  # the code is the answer all the same
+        click.echo(json.dumps({"error": line, "exit_code": exit_code}) if as_json else f"Error: {line}", err=True)
     return exit_code

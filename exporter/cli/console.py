@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from exporter.cli.report import Section
     from exporter.records import Collection, Progress
     from exporter.workflows.ingest import Ingested
-    from exporter.workflows.run import Answered, Run
+    from exporter.workflows.run import Answered, Hit, Run
 
 
 FAILURES_SHOWN = 20
+NARROW = 60
+"""Columns of a terminal under which a table would leave no room for a text."""
 COUNTED = ("pages", "chunks")
 """What an ingest goes on counting while it does something else."""
 
@@ -193,10 +195,25 @@ def model_name(collection: Collection) -> str | None:
 
 
 def _print_answered(question: Answered) -> None:
-    from rich.table import Table
-
     console = _console()
     console.print(_text(f"★ {question.text}"), style="bold", highlight=False)
+    hits = question.hits if question.returned is None else question.returned
+    if console.width < NARROW:
+        for hit in hits:
+            page = "" if hit.page is None else f" p. {hit.page}"
+            place = f"#{hit.rank} {hit.distance:.4f}{' ✓' if hit.contains_answer else ''} {_short(hit.source)}{page}"
+            for line in (place, f"   {' '.join(hit.text.split())}"):
+                console.print(line, style="", markup=False, highlight=False, no_wrap=True, overflow="ellipsis")
+    else:
+        console.print(_table(hits))
+    console.print(_text(question.verdict), highlight=False, soft_wrap=True)
+    if question.lost is not None:
+        console.print(_text(question.lost), highlight=False, soft_wrap=True)
+
+
+def _table(hits: Sequence[Hit]) -> Any:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, expand=True)
     for heading in ("rank", "distance"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -204,15 +221,17 @@ def _print_answered(question: Answered) -> None:
     table.add_column("page", justify="right", no_wrap=True, max_width=8)
     table.add_column("answer", justify="center", no_wrap=True)
     table.add_column("text", no_wrap=True, ratio=1)
-    for hit in question.hits if question.returned is None else question.returned:
+    for hit in hits:
         page = "-" if hit.page is None else str(hit.page)
-        source = (hit.source or "-").rstrip("/").rsplit("/", 1)[-1]
         tick = "✓" if hit.contains_answer else ""
-        table.add_row(str(hit.rank), f"{hit.distance:.4f}", _text(source), _text(page), tick, _text(hit.text))
-    console.print(table)
-    console.print(_text(question.verdict), highlight=False, soft_wrap=True)
-    if question.lost is not None:
-        console.print(_text(question.lost), highlight=False, soft_wrap=True)
+        table.add_row(
+            str(hit.rank), f"{hit.distance:.4f}", _text(_short(hit.source)), _text(page), tick, _text(hit.text)
+        )
+    return table
+
+
+def _short(source: str | None) -> str:
+    return " ".join((source or "-").rstrip("/").rsplit("/", 1)[-1].split())
 
 
 def _trust(run: Run) -> str:

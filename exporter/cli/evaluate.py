@@ -11,7 +11,6 @@ import click
 from exporter.cli import console
 from exporter.cli.options import (
     Command,
-    access,
     access_options,
     answer_options,
     base_url_option,
@@ -79,11 +78,6 @@ def evaluate(
     no_index: bool,
     where: str | None,
     where_document: str | None,
-    token: str | None,
-    headers: Sequence[str],
-    tenant: str | None,
-    database: str | None,
-    timeout: float,
     **asked: Any,
 ) -> None:
     """Does retrieval find the answers, and if not, why? Metrics, a verdict a question, findings.
@@ -96,7 +90,6 @@ def evaluate(
         raise click.UsageError("--json and --markdown are two forms of one report: ask for one")
     asked["where"] = parse_filter("--where", where)
     asked["where_document"] = parse_filter("--where-document", where_document)
-    asked["access"] = access(token, headers, tenant=tenant, database=database, timeout=timeout)
     from exporter.workflows.evaluate import (
         EvaluateRequest,
         check_trec,

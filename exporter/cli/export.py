@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -11,7 +10,6 @@ import click
 from exporter.cli import console
 from exporter.cli.options import (
     Command,
-    access,
     access_options,
     answer_options,
     base_url_option,
@@ -88,7 +86,15 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     type=int,
     default=20_000,
     show_default=True,
-    help="Show at most so many; ranks are always those of all.",
+    help="Show at most so many; ranks are those among all.",
+)
+@option(
+    "--read",
+    group=CHUNKS,
+    type=click.Choice(["auto", "whole", "sample"]),
+    default="auto",
+    show_default=True,
+    help="Of a server; auto: a sample, where it holds over 10 times --max-points.",
 )
 @option("--seed", group=CHUNKS, type=int, default=0, show_default=True, help="Of the sample beyond --max-points.")
 @option(
@@ -163,11 +169,6 @@ def export(
     retrieved: TextIO | None,
     where: str | None,
     where_document: str | None,
-    token: str | None,
-    headers: Sequence[str],
-    tenant: str | None,
-    database: str | None,
-    timeout: float,
     **asked: Any,
 ) -> None:
     """Export a collection and a question as a run of TensorBoard's Projector.
@@ -180,7 +181,6 @@ def export(
     """
     asked["where"] = parse_filter("--where", where)
     asked["where_document"] = parse_filter("--where-document", where_document)
-    asked["access"] = access(token, headers, tenant=tenant, database=database, timeout=timeout)
     from exporter.workflows.export import write_export
     from exporter.workflows.request import ExportRequest, read_retrieved
 

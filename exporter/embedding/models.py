@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,8 @@ _LOCAL = frozenset({"instructor", "open_clip", "text2vec"})
 """Chroma's functions that compute on this machine; all others ask a server."""
 
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
+_PROVIDERS = frozenset({"api.openai.com", "api.morphllm.com", "infer.roboflow.com"})
+"""Hosts that Chroma's functions record by themselves."""
 
 MODELS_BY_DIMENSION: Mapping[int, tuple[str, ...]] = MappingProxyType(
     {
@@ -245,6 +247,11 @@ def _recorded(recorded: RecordedModel, settings: Settings) -> Model:
         unit = bool(config.get("normalize_embeddings", False))
         encoder = _sentence_transformer(name, settings, prompts=False, unit=unit)
         return Model(name.removeprefix("sentence-transformers/"), origin, encoder)
+    if foreign := [address for address in _addresses(config) if urlsplit(address).hostname not in _HERE | _PROVIDERS]:
+        raise ModelError(
+            f"it asks {foreign[0]}, which would get your questions and a key, and a collection may be somebody else's: "
+            "if you trust it, name the model and it by --model openai:NAME --base-url URL, or by module:object"
+        )
     from chromadb.utils.embedding_functions import config_to_embedding_function
 
     try:
@@ -253,3 +260,12 @@ def _recorded(recorded: RecordedModel, settings: Settings) -> Model:
         raise ModelError(first_line(error)) from error
     host = config.get("api_base") or config.get("url") or f"{recorded.name}'s servers"
     return Model(recorded.name, origin, FunctionEncoder(function), None if recorded.name in _LOCAL else str(host))
+
+
+def _addresses(config: object) -> Iterator[str]:
+    """Every address in it, wherever its function may look for one."""
+    if isinstance(config, str) and "://" in config:
+        yield config
+    elif isinstance(config, Mapping | list):
+        for value in config.values() if isinstance(config, Mapping) else config:
+            yield from _addresses(value)

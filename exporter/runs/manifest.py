@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from exporter.errors import OutputError
+from exporter.runs.projector import MARK, PENDING
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -41,7 +42,7 @@ def _file_digest(path: Path) -> str:
 
 def is_events(name: str) -> bool:
     """Does TensorBoard take a file of this name for events? Other tools may add some, so none is in the record."""
-    return "tfevents" in name
+    return MARK in name or PENDING in name
 
 
 def located(run: Path, facts: Mapping[str, Any], name: str) -> Path:
@@ -56,9 +57,8 @@ def located(run: Path, facts: Mapping[str, Any], name: str) -> Path:
 def write(run: Path, facts: Mapping[str, Any], known: Mapping[str, str] = MappingProxyType({})) -> None:
     """The facts and the run's files, as JSON that a person can read too; `known` are files' hashes, by name."""
     whole = {"format": FORMAT, **facts, "files": file_records(run, known)}
-    (run / MANIFEST).write_text(
-        json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    (run / MANIFEST).write_bytes(text.encode("utf-8", "replace"))  # the source's folder may bear a name of any bytes
 
 
 def _is_ours(facts: dict[str, Any]) -> bool:

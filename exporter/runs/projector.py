@@ -13,6 +13,8 @@ from exporter.runs import notf
 
 CONFIG = "projector_config.pbtxt"
 CHECKPOINT = "checkpoint"
+MARK, PENDING = "tfevents", "pending."
+"""Of an events file's name: that by which TensorBoard knows it, and what stands there while a run is not published."""
 LATEST = 4_102_444_800
 """2100-01-01 in seconds since the epoch."""
 
@@ -60,9 +62,9 @@ def read_config(run: Path) -> Any:
     return text_format.Parse((run / CONFIG).read_text(encoding="utf-8"), ProjectorConfig())
 
 
-def events_name(now: float) -> str:
-    """TensorBoard lists a run when it finds `tfevents` in a file's name."""
-    return f"events.out.tfevents.{int(now)}.chroma-projector"
+def events_name(now: float, mark: str = MARK) -> str:
+    """By its `mark` TensorBoard knows that a run is there."""
+    return f"events.out.{mark}.{int(now)}.chroma-projector"
 
 
 def events(now: float, more: Iterable[Any] = ()) -> bytes:

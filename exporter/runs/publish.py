@@ -26,13 +26,12 @@ from pathlib import Path
 
 from exporter.errors import OutputError
 from exporter.runs.manifest import MANIFEST
+from exporter.runs.projector import MARK, PENDING
 from exporter.scratch import scratch, sweep
 
 _NEW = "run"
 _OLD = "old"
 _PLAN = "publishing.json"
-_PENDING = "pending."
-"""In front of the events file's name while a run that TensorBoard can see is not published."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,15 @@ class Staging:
         """Is the staging folder inside the log directory, where TensorBoard sees it?"""
         return self.folder.parent.parent == self.target.parent
 
+    @property
+    def mark(self) -> str:
+        """What its events file bears in its name until it is published."""
+        return PENDING if self.inside else MARK
+
     def publish(self) -> None:
         """Make the run visible, in one step where the file system can. Raises OutputError when it can't be done."""
-        staging, hidden = self.folder.parent, []
-        if self.inside:
-            for events in self.folder.glob("*tfevents*"):
-                hidden.append(events.name)
-                events.rename(self.folder / events.name.replace("tfevents", _PENDING))
+        staging = self.folder.parent
+        hidden = [events.name.replace(PENDING, MARK) for events in self.folder.glob(f"*{PENDING}*")]
         (staging / _PLAN).write_text(json.dumps({"target": self.target.name, "events": hidden}))
         _sync_tree(staging)
         try:
@@ -155,13 +156,17 @@ def _finish(logdir: Path, staging: Path) -> None:
             if (staging / _OLD).exists() and not target.exists():  # the old run was moved aside, the new one not in yet
                 (staging / (_NEW if (staging / _NEW).exists() else _OLD)).rename(target)
             _show_events(target, plan["events"])
+    for events in staging.rglob(
+        f"*{MARK}*"
+    ):  # first of all: of a run that goes file by file TensorBoard would show half
+        events.unlink(missing_ok=True)
     shutil.rmtree(staging, ignore_errors=True)
 
 
 def _show_events(run: Path, names: list[str]) -> None:
     for name in names:
         with suppress(FileNotFoundError):
-            (run / name.replace("tfevents", _PENDING)).rename(run / name)
+            (run / name.replace(MARK, PENDING)).rename(run / name)
 
 
 def _sync_tree(folder: Path) -> None:

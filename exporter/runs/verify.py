@@ -45,9 +45,12 @@ def faults(run: Path) -> list[str]:
     return [*_changed_files(run, facts), *_still_told(run, facts), *structural_faults(run)]
 
 
-def structural_faults(run: Path) -> list[str]:
-    """What would break the page or the server, whatever the hashes say: for a run about to be published."""
-    found = list(_unlisted(run))
+def structural_faults(run: Path, mark: str = projector.MARK) -> list[str]:
+    """What would break the page or the server, whatever the hashes say: for a run about to be published.
+
+    `mark`: what its events file bears in its name.
+    """
+    found = list(_unlisted(run, mark))
     try:
         config = projector.read_config(run)
     except Exception as error:  # text_format raises what it likes on a text that is no config
@@ -154,9 +157,9 @@ def _own_name(column: str) -> str:
     return bare if bare in MADE_FOR_PARQUET else column
 
 
-def _unlisted(run: Path) -> Iterator[str]:
+def _unlisted(run: Path, mark: str) -> Iterator[str]:
     """What keeps TensorBoard from listing the run, or the page from asking for it."""
-    events = [path for path in run.iterdir() if manifest.is_events(path.name)]
+    events = [path for path in run.iterdir() if mark in path.name]
     if not events:
         yield "there is no events file, so TensorBoard does not list the run"
     elif not any(projector.holds_event(path) for path in events):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from exporter.records import Batch, Collection, Float32, Int64
+from exporter.records import Batch, Collection, Float32, Int64, Notice, no_notice
 
 T = TypeVar("T")
 
@@ -71,28 +71,42 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Access:
-    """What a server wants to know of its clients; `timeout` in seconds. A directory needs none of it."""
+    """What a server wants to know of its clients, and how long it is waited for. A directory needs none of it.
+
+    `timeout` in seconds, for a whole answer; `retries`: how often it is asked again. `ca_file`: the authority (PEM)
+    that signed its certificate, in place of the usual ones.
+    """
 
     token: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     tenant: str | None = None
     database: str | None = None
     timeout: float = 60.0
+    retries: int = 4
+    ca_file: Path | None = None
 
 
 NO_ACCESS = Access()
 
+CLOUD = "cloud:"
+"""Names Chroma Cloud."""
 
-def open_source(spec: str | Path | Any, access: Access = NO_ACCESS) -> Source:
-    """The source that `spec` names: a directory, the http(s) address of a server, or a live collection.
 
-    A live collection is a chromadb `Collection` or a LangChain `Chroma`.
+def is_server(spec: Any) -> bool:
+    """Does it name a server, and not a directory?"""
+    return isinstance(spec, str) and (spec == CLOUD or spec.startswith(("http://", "https://")))
+
+
+def open_source(spec: str | Path | Any, access: Access = NO_ACCESS, notice: Notice = no_notice) -> Source:
+    """The source that `spec` names: a directory, the http(s) address of a server, `cloud:`, or a live collection.
+
+    A live collection is a chromadb `Collection` or a LangChain `Chroma`. `notice` is told when a server is asked again.
     Raises `SourceError` for a path that is no Chroma directory, `NetworkError` for a server that can't be used.
     """
-    if isinstance(spec, str) and spec.startswith(("http://", "https://")):
+    if is_server(spec):
         from exporter.sources.server import Server
 
-        return Server(spec, **vars(access))
+        return Server(str(spec), **vars(access), notice=notice)
     if isinstance(spec, (str, Path)):
         from exporter.sources.database import FILE
         from exporter.sources.directory import Directory

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import quote
 
 from exporter.errors import SourceError
-from exporter.sources import where
 
 FILE = "chroma.sqlite3"
 BUSY_TIMEOUT = 5.0  # seconds to wait for a writer's commit
@@ -41,7 +40,6 @@ class Database:
             self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT)
             try:
                 self._connection.execute("PRAGMA query_only = 1")
-                where.prepare(self._connection)
             except BaseException:
                 self._connection.close()
                 raise

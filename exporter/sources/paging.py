@@ -1,11 +1,14 @@
 """Collections that are read through a chromadb client: a server's, a live one, or that of a private copy.
 
-A client gives no point in time. What can be seen is seen: rows that appear or vanish between two pages raise
-`Changed`, and the read starts over.
+A client gives no point in time. What can be seen is seen: all ids are listed before and after, and a row that is
+read twice must have the same vector. Else `Changed` is raised, and the read starts over. What no request shows is a
+row that is written anew under its id before it is read, or whose text or metadata alone change: `reading_rule` in the
+manifest says so.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,11 +28,35 @@ T = TypeVar("T")
 PAGE = 1000
 """Rows a request: more are faster, but a request for metadata fails above 32,766, and a server answers others too."""
 
+ID_PAGE = 50_000
+"""Ids a request: skipping to a page costs a server as much as reading up to it, so few pages."""
+
+NO_POINT_IN_TIME = (
+    "in pages, at no one point in time: rows that appeared or vanished meanwhile, or vectors that changed between two "
+    "readings of them, would have started it over; other changes would not be seen"
+)
+
 QUERIES = 100
 """Questions a request."""
 
 LONGEST_ERROR = 300
 """Characters of a foreign error that are told: a proxy may answer with a whole page."""
+
+
+class Trouble(Exception):
+    """What went wrong with a server, without its name, and in whatever words: to be told by `Faults`."""
+
+
+class Refused(Trouble):
+    """The server wants to know who asks."""
+
+
+class Silent(Trouble):
+    """Nobody answers there, or not to the end."""
+
+
+class Foreign(Trouble):
+    """Something answers that is not Chroma."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +84,12 @@ class Faults:
         for secret in self.secrets:
             text = text.replace(secret, "***")
         text = text[:LONGEST_ERROR]
+        if isinstance(error, Refused):
+            return self.kind(f"{self.place} refuses the request ({text}); give --token or --header")
+        if isinstance(error, Silent):
+            return self.kind(f"no answer from {self.place} ({text}); is the server running, and is the port right?")
+        if isinstance(error, Foreign) or name == "JSONDecodeError":
+            return self.kind(f"{self.place} answers as Chroma never does: {text}; is a proxy in the way?")
         if name == "NotFoundError":
             return CollectionError(f"{self.place} has it not: {text}; list what it has with `collections`")
         if name == "InvalidArgumentError":
@@ -71,15 +104,15 @@ class Faults:
 class ClientSource:
     """What a chromadb client gives, as `exporter.sources.Source`. `rule` is what its rows say of their origin."""
 
-    def __init__(self, client: Any, location: str, rule: str, faults: Faults) -> None:
+    def __init__(self, client: Any, location: str, rule: str, faults: Faults, page: int = PAGE) -> None:
         self.location = location
-        self.client, self._rule, self._faults = client, rule, faults
+        self.client, self._rule, self._faults, self.page = client, rule, faults, page
 
     def collections(self) -> list[Collection]:
         """Every collection of the client's database, by name."""
         with self._faults.told():
             found: list[Any] = []
-            while page := self.client.list_collections(limit=PAGE, offset=len(found)):
+            while page := self.client.list_collections(limit=self.page, offset=len(found)):
                 found += page
         return sorted((describe(each, self._faults) for each in found), key=lambda collection: collection.name)
 
@@ -92,7 +125,7 @@ class ClientSource:
         where_document: Filter | None = None,
     ) -> T:
         """`use(rows)`; called again from the start when rows appeared or vanished meanwhile."""
-        return read_pages(self._get(collection), self._rule, self._faults, use, where, where_document)
+        return read_pages(self._get(collection), self._rule, self._faults, use, where, where_document, self.page)
 
     def query(
         self,
@@ -116,13 +149,17 @@ class PagedRows:
     """The rows of a chromadb `Collection` as `exporter.sources.Rows`, a page at a time, cast to float32.
 
     The cast matters: over HTTP a vector comes as the shortest decimals, which are not the float64 of its float32.
+    All ids are listed first, then rows are asked for by them: that takes a server no longer than counting off pages,
+    however far on, and a row that has gone is missed.
     """
 
-    def __init__(self, collection: Any, rule: str, faults: Faults, filters: dict[str, Filter]) -> None:
+    def __init__(self, collection: Any, rule: str, faults: Faults, filters: dict[str, Filter], page: int) -> None:
         self.rule = rule
-        self._collection, self._faults, self._filters = collection, faults, filters
-        self._ids: list[str] | None = self._list_ids() if filters else None
-        self._count = len(self._ids) if self._ids is not None else self._stored()
+        self._collection, self._faults, self._filters, self._page = collection, faults, filters, page
+        self._listed: list[str] | None = None
+        self._count = len(self.ids) if filters else self._stored()
+        self._marks = np.full(self._count, -1, np.int64)
+        """Of the vector of each row that was read, a checksum; else -1."""
 
     @property
     def longest_lock(self) -> None:
@@ -133,58 +170,89 @@ class PagedRows:
         """How many rows there are, after the filter."""
         return self._count
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of all rows, in the order of `collection.get`."""
+        if self._listed is None:
+            self._listed = self._list_ids()
+        return self._listed
+
     def batches(self, *, texts: bool = False, metadatas: bool = False) -> Iterator[Batch]:
         """All rows, in the order of `collection.get`. Raises `Changed`."""
-        if self._ids is not None:
-            yield from self._batches(self._ids, texts, metadatas)
-            return
-        ids: list[str] = []
-        while len(ids) < self._count:
-            page = self._get(texts, metadatas, limit=PAGE, offset=len(ids))
-            if not page:
-                raise Changed
-            ids += page.ids
-            yield page
-        if len(set(ids)) != self._count or self._stored() != self._count:
+        if len(self.ids) != self._count:
             raise Changed
-        self._ids = ids
+        yield from self._batches(np.arange(self._count), texts, metadatas)
+        self.check()
 
     def take(self, positions: Int64) -> Iterator[Batch]:
         """The rows at these positions, (m,) ascending, with texts and metadatas. Raises `Changed`."""
-        if self._ids is None:
-            self._ids = self._list_ids()
-        if len(self._ids) != self._count:
+        if len(self.ids) != self._count:
             raise Changed
-        ids = self._ids
-        yield from self._batches([ids[position] for position in positions.tolist()], True, True)
+        yield from self._batches(positions, True, True)
 
-    def _batches(self, ids: Sequence[str], texts: bool, metadatas: bool) -> Iterator[Batch]:
-        for first in range(0, len(ids), PAGE):
-            wanted = list(ids[first : first + PAGE])
-            batch = self._get(texts, metadatas, ids=wanted)
-            if batch.ids != wanted:
+    def id_pages(self) -> Iterator[list[str]]:
+        """The ids of all rows, in the order of `collection.get`, none of them kept. Raises `Changed`."""
+        done, limit = 0, ID_PAGE if self._page == PAGE else self._page
+        while True:
+            with self._faults.told():
+                page = list(self._collection.get(include=[], limit=limit, offset=done, **self._filters)["ids"])
+                if len(page) > limit:
+                    raise Foreign(f"{len(page):,} ids where {limit:,} were asked for")
+            if not page:
+                return
+            done += len(page)
+            yield page
+
+    def named(self, ids: Sequence[str]) -> Iterator[Batch]:
+        """The rows of these ids, which are in the order of `collection.get`, with texts and metadatas. Raises
+        `Changed`.
+        """
+        for first in range(0, len(ids), self._page):
+            yield self._get(list(ids[first : first + self._page]), True, True)
+
+    def matching(self, where_document: Filter) -> tuple[list[str], bool]:
+        """The first ids of rows that match this too, a page of them, and whether those are all."""
+        both = {"where_document": where_document}
+        if "where_document" in self._filters:
+            both = {"where_document": {"$and": [self._filters["where_document"], where_document]}}
+        with self._faults.told():
+            found = self._collection.get(include=[], limit=self._page, **{**self._filters, **both})["ids"]
+        return list(found), len(found) < self._page
+
+    def check(self) -> None:
+        """Raise `Changed` when rows appeared or vanished since they were listed."""
+        if self._list_ids() != self.ids:
+            raise Changed
+
+    def _batches(self, positions: Int64, texts: bool, metadatas: bool) -> Iterator[Batch]:
+        for first in range(0, len(positions), self._page):
+            these = positions[first : first + self._page]
+            batch = self._get([self.ids[position] for position in these.tolist()], texts, metadatas)
+            marks = np.fromiter(map(zlib.crc32, batch.vectors), np.int64, len(batch))
+            known = self._marks[these]
+            if ((known >= 0) & (known != marks)).any():
                 raise Changed
+            self._marks[these] = marks
             yield batch
 
-    def _get(self, texts: bool, metadatas: bool, **which: Any) -> Batch:
+    def _get(self, wanted: list[str], texts: bool, metadatas: bool) -> Batch:
         include = ["embeddings", *["documents"] * texts, *["metadatas"] * metadatas]
         with self._faults.told():
-            page = self._collection.get(include=include, **which)
-        ids, vectors = list(page["ids"]), page["embeddings"]
-        wide = (len(ids), -1) if len(ids) else (0, 0)
-        return Batch(
-            ids,
-            np.asarray(vectors, np.float32).reshape(wide),
-            page["documents"] if texts else (),
-            [_sorted(metadata) for metadata in page["metadatas"]] if metadatas else (),
-        )
+            page = self._collection.get(include=include, ids=wanted)
+            ids, vectors = list(page["ids"]), np.asarray(page["embeddings"], np.float32)
+            if ids != wanted:
+                raise Changed
+            if vectors.ndim != 2 or len(vectors) != len(ids):
+                raise Foreign(f"vectors of shape {vectors.shape} for {len(ids)} ids")
+            return Batch(
+                ids,
+                vectors,
+                page["documents"] if texts else (),
+                [_sorted(metadata) for metadata in page["metadatas"]] if metadatas else (),
+            )
 
     def _list_ids(self) -> list[str]:
-        ids: list[str] = []
-        with self._faults.told():
-            while page := self._collection.get(include=[], limit=PAGE, offset=len(ids), **self._filters)["ids"]:
-                ids += page
-        return ids
+        return [one for page in self.id_pages() for one in page]
 
     def _stored(self) -> int:
         with self._faults.told():
@@ -220,13 +288,14 @@ def read_pages(
     use: Callable[[Rows], T],
     where: Filter | None,
     where_document: Filter | None,
+    page: int = PAGE,
 ) -> T:
     """`use(rows)` of a chromadb `Collection`, again from the start as long as it changes, but not for ever."""
     filters.parse(where, where_document)  # for the same errors, in the same words, whatever the source
     given = {"where": where, "where_document": where_document}
     chosen = {name: part for name, part in given.items() if part is not None}
     try:
-        return until_unchanged(lambda: use(PagedRows(collection, rule, faults, chosen)))
+        return until_unchanged(lambda: use(PagedRows(collection, rule, faults, chosen, page)))
     except Changed as error:
         raise faults.kind(
             f"{faults.place}: {collection.name} was written to each time it was read; stop the writer for a moment"

@@ -140,6 +140,8 @@ def find_ground(base: Base, allowed: Allowed) -> Ground:
     """Where this run's collection is, as it is now. What can't be reached is no error: the run has its vectors."""
     facts, spec = base.run.facts["source"], None
     try:
+        if not facts.get("reading", {"whole": True})["whole"]:
+            raise UsageError("only a sample of this collection was read, and this question is ranked in that")
         spec = allowed.source if allowed.source is not None else _found_beside(base.run)
         if spec is None:
             raise UsageError(f"where {facts['location']} is isn't known here (--source says it)")

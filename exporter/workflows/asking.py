@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.errors import ExporterError, OutputError, UsageError
 from exporter.records import Progress
 from exporter.runs import folder, manifest, publish, tensors
+from exporter.runs.projector import MARK
 from exporter.scratch import scratch
 from exporter.sources import NO_ACCESS, Access
 
@@ -173,7 +174,9 @@ class Asking:
         if (self._logdir / chosen).exists():
             raise UsageError(f"there is a run {chosen} already: give another name")
         with publish.stage(self._logdir, chosen) as staging:
-            shutil.copytree(asked.path, staging.folder, dirs_exist_ok=True)
+            shutil.copytree(asked.path, staging.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(f"*{MARK}*"))
+            for events in asked.path.glob(f"*{MARK}*"):
+                shutil.copy2(events, staging.folder / events.name.replace(MARK, staging.mark))
             if not (staging.folder / folder.VECTORS).exists():
                 with (staging.folder / folder.VECTORS).open("wb") as file:
                     file.writelines(tensors.to_tsv(asked.points.vectors))

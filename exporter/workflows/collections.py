@@ -7,13 +7,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from exporter.errors import CollectionError
-from exporter.records import Collection
-from exporter.sources import NO_ACCESS, Access, open_source
+from exporter.records import Collection, Notice, no_notice
+from exporter.sources import NO_ACCESS, Access, Source, open_source, where
+from exporter.workflows.request import RankingRequest
 
 
-def collections(source: Any, access: Access = NO_ACCESS) -> list[Collection]:
-    """Every collection of a source, by name. Touches nothing. Raises SourceError or NetworkError."""
-    return open_source(source, access).collections()
+def collections(source: Any, access: Access = NO_ACCESS, notice: Notice = no_notice) -> list[Collection]:
+    """Every collection of a source, by name. Touches nothing. `notice` is told when a server is asked again. Raises
+    SourceError or NetworkError.
+    """
+    return open_source(source, access, notice).collections()
+
+
+def find_collection(request: RankingRequest, notice: Notice) -> tuple[Source, Collection]:
+    """The collection that is asked about, and where it is; a filter that can't be understood is told first, too.
+
+    `notice` is told when a server is asked again. Raises QueryError, SourceError, NetworkError or CollectionError.
+    """
+    where.parse(request.where, request.where_document)
+    source = open_source(request.source, request.access, notice)
+    return source, choose(source.collections(), request.collection, request.access.database, source.location)
 
 
 def choose(found: Sequence[Collection], name: str | None, database: str | None, location: str) -> Collection:

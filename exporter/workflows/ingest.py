@@ -102,7 +102,7 @@ def ingest(
 
 def write_ingest(request: IngestRequest, progress: Progress = no_progress, notice: Notice = no_notice) -> Ingested:
     """Carry out a request. `notice` is told, beforehand, what leaves this machine."""
-    with open_target(request) as target:
+    with open_target(request, notice) as target:
         progress("loading the model", 0, None)
         model = _load_model(request, target.collection, notice)
         cutting = _cutting(request, target.collection, model)

@@ -72,7 +72,7 @@ class Run:
     @property
     def name(self) -> str:
         """The run's name, as TensorBoard lists it."""
-        return self.path.name
+        return self.path.name or self.path.absolute().name
 
     @property
     def collection(self) -> str:

@@ -56,6 +56,30 @@ def test_a_recorded_model_that_cannot_be_loaded(monkeypatch):
         models.load_model("auto", a_collection(1536, recorded))
 
 
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("openai", {"api_base": "https://evil.example/v1"}),
+        ("openai", {"api_base": "http://localhost.evil.example"}),
+        ("huggingface_server", {"url": "http://10.0.0.1/"}),
+        ("ollama", {"url": "https://evil.example", "model_name": "x"}),
+        ("amazon_bedrock", {"model_name": "x", "session_args": {}, "kwargs": {"endpoint_url": "https://evil.example"}}),
+        ("roboflow", {"api_url": ["https://evil.example"]}),
+    ],
+)
+def test_a_recorded_address_gets_nothing(monkeypatch, name, config):
+    """A collection that names an address of its own for a model gets no question and no key sent there."""
+    built = []
+    monkeypatch.setenv("THE_KEY", "s3cret")
+    monkeypatch.setattr(
+        "chromadb.utils.embedding_functions.config_to_embedding_function", lambda config: built.append(config)
+    )
+    recorded = RecordedModel(name, {"api_key_env_var": "THE_KEY", **config})
+    with pytest.raises(ModelError, match="which would get your questions"):
+        models.load_model("auto", a_collection(1536, recorded))
+    assert built == []
+
+
 def test_a_recorded_model_that_does_not_fit():
     """A recorded model of another dimension gives way to the usual one, or to an error that says what was recorded."""
     recorded = RecordedModel("default")

@@ -21,7 +21,7 @@ def litter(tmp_path):
 def put(logdir, name, text, overwrite=False):
     with publish.stage(logdir, name, overwrite=overwrite) as staging:
         (staging.folder / "manifest.json").write_text(text)
-        (staging.folder / "events.out.tfevents.1.x").write_text(text)
+        (staging.folder / f"events.out.{staging.mark}.1.x").write_text(text)
         staging.publish()
 
 

@@ -1,5 +1,6 @@
 import os
 import pickle
+import resource
 import struct
 import time
 
@@ -89,6 +90,55 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(directory, index, t
     assert fingerprint(directory) == before
 
 
+def nested_tuples():
+    """A key whose hash takes for ever: each tuple holds the one before it twice."""
+    yield pickle.PROTO + b"\x04" + pickle.EMPTY_DICT + pickle.EMPTY_TUPLE
+    for _ in range(200):
+        yield pickle.DUP + pickle.TUPLE2
+    yield pickle.NONE + pickle.SETITEM + pickle.STOP
+
+
+FOREIGN = {
+    "a place for 2**31 values": b"\x80\x03}r\xff\xff\xff\x7f.",
+    "a place for 2**60 values": b"\x80\x03}p1152921504606846976\n.",
+    "tuples in tuples": b"".join(nested_tuples()),
+    "a text of 2**62 bytes": b"\x80\x04\x8d\x00\x00\x00\x00\x00\x00\x00\x40abc.",
+    "bytes of 2**62 bytes": b"\x80\x04\x8e\x00\x00\x00\x00\x00\x00\x00\x40abc.",
+    "a frame of 2**62 bytes": b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x40}.",
+    "a number of a million digits": b"\x80\x03}(L" + b"9" * 10**6 + b"L\nNu.",
+    "numbers that fall on one place": b"\x80\x02}("
+    + b"".join(b"\x8a\x12" + ((2**61 - 1) * n << 60).to_bytes(18, "little") + b"N" for n in range(1, 40_000))
+    + b"u.",
+    "a reduce of nothing": b"\x80\x04}})R.",
+    "an old class": b"\x80\x02(iposix\nmkdir\n.",
+    "an extension": b"\x80\x02\x82\x01.",
+    "a persistent id": b"\x80\x02Pabc\n.",
+}
+
+
+REFUSED = "index_metadata.pickle (would run posix.mkdir|can't be read|holds no table of ids)"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+def test_a_pickle_that_hangs_or_fills_the_memory_is_refused(directory, index, content):
+    """What no table of ids needs is refused before it is built: neither time nor memory is spent on it."""
+    (index / "index_metadata.pickle").write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.monotonic()
+    refused(directory, index, match=REFUSED)
+    assert time.monotonic() - start < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_trap_of_every_protocol_is_refused_and_not_run(directory, index, tmp_path, protocol):
+    """In whatever way a pickle is written: nothing of it is run."""
+    (index / "index_metadata.pickle").write_bytes(pickle.dumps({"id_to_label": Trap(tmp_path / "trap")}, protocol))
+    refused(directory, index, match=REFUSED)
+    assert not (tmp_path / "trap").exists()
+
+
 @pytest.mark.parametrize("value", [{}, [], {"id_to_label": [1]}, {"id_to_label": {"id1": "one"}}, None])
 def test_a_pickle_of_something_else_is_refused(directory, index, value):
     """A pickle without a table of ids is an error."""
@@ -100,18 +150,20 @@ def test_a_pickle_of_something_else_is_refused(directory, index, value):
 def test_a_pickle_of_other_types_is_refused(directory, index, value):
     """Ids that are no texts, or a last record that is no number, are damage."""
     (index / "index_metadata.pickle").write_bytes(pickle.dumps(value))
-    refused(directory, index, match="ids that are no texts, or a last record")
+    refused(directory, index, match="ids that are no texts|a last record that is no number")
 
 
-def test_ids_that_the_index_does_not_hold_have_no_row(index):
-    """Ids that are unknown, and ids whose element is not in the file, have row -1."""
-    fields = pickle.loads((index / "index_metadata.pickle").read_bytes())
-    fields["id_to_label"]["ghost"] = 10**12
-    (index / "index_metadata.pickle").write_bytes(pickle.dumps(fields))
+def test_labels_that_the_index_does_not_hold_have_no_element(index):
+    """Every label is found at its own element; one that no element has, at none."""
     opened = Index(index, dimension=4, cosine=False)
-    found = opened.rows_of(["ghost", "id0", "nobody", "id7"])
-    opened.close()
+    labels = {name: label for ids, some in opened.labels() for name, label in zip(ids, some, strict=True)}
+    asked = [10**12, labels["id0"], -1, labels["id7"]]
+    found = opened.elements_of(np.array(asked))
+    (first, numbers), *_ = opened._elements.labels()
     assert (found >= 0).tolist() == [False, True, False, True]
+    assert numbers[found[[1, 3]] - first].tolist() == [labels["id0"], labels["id7"]]
+    assert opened.elements_of(np.array([], np.int64)).tolist() == []
+    opened.close()
 
 
 def test_an_index_that_was_never_persisted_is_empty(index):
@@ -119,7 +171,9 @@ def test_an_index_that_was_never_persisted_is_empty(index):
     (index / "index_metadata.pickle").unlink()
     (index / "header.bin").write_bytes(b"\xff" * 100)
     opened = Index(index, dimension=4, cosine=True)
-    assert opened.rows_of(["id0"]).tolist() == [-1]
+    assert opened.is_empty
+    assert list(opened.labels()) == []
+    assert opened.elements_of(np.array([5])).tolist() == [-1]
     opened.close()
 
 

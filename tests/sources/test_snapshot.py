@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from exporter.errors import CollectionError
 from exporter.sources.database import Database
 from exporter.sources.directory import Directory
 from tests.sources.conftest import content, content_of, fingerprint, read, rows
+from tests.sources.many_rows import swell
 
 WRITER = Path(__file__).parent / "writer.py"
 IMPATIENT = """
@@ -169,3 +171,27 @@ def test_index_files_that_are_newer_than_the_last_commit_are_waited_for(director
     assert time.monotonic() - start < 10
     assert fingerprint(directory) == before
     assert Directory(directory).collections()[0].rows == 53
+
+
+def test_a_row_costs_eight_bytes(directory):
+    """What is kept of 200,000 rows beside the one batch is 8 bytes a row, and at no moment more than 64 were needed."""
+    ids, vectors = swell(directory, 200_000)
+    kept = []
+
+    def use(found):
+        first = next(found.batches())
+        kept.append(tracemalloc.get_traced_memory())
+        return found.count, first, next(found.take(np.array([199_999])))
+
+    tracemalloc.start()
+    try:
+        count, first, last = read(directory, use=use)
+    finally:
+        tracemalloc.stop()
+    ((left, peak),) = kept
+    assert left < 8 * 200_000 + 2**20
+    assert peak < 64 * 200_000 + 2**20
+    assert count == 200_000
+    assert first.ids == ids[: len(first)]
+    np.testing.assert_array_equal(first.vectors, vectors[: len(first)])
+    assert (last.ids, last.vectors.tolist()) == ([ids[-1]], vectors[-1:].tolist())

@@ -113,6 +113,7 @@ def test_what_is_told(joint, runs):
     """Label, `moved` and `verdict` of a question tell its change; manifest, README and the Text tab the comparison."""
     found = compare(*runs)
     rows = cells(joint)
+    assert "chunks  A" not in (joint.path / "README.txt").read_text()  # the settings do not differ
     for pair in found.pairs:
         row = rows["text"].index(pair.a.text, 2 * ROWS)
         assert rows["moved"][row] == f"rank {pair.a.first_rank} -> rank {pair.b.first_rank}"
@@ -152,9 +153,23 @@ def test_what_it_is_not(joint):
         read_base(joint.path)
     with pytest.raises(OutputError, match="without a layout"):
         joint.plot()
-    with pytest.raises(UsageError, match="without a question set"):
+    with pytest.raises(UsageError, match="compare those, a and b, themselves"):
         compare(joint, joint)
     assert joint.to_json()["questions"] == ASKED
+
+
+def test_handed_on(joint, tmp_path):
+    """It is shared as one page, with the figures beside the map, as an archive, or as points."""
+    lines = []
+    page = exporter.share(joint.path, tmp_path / "joint.html", notice=lines.append).read_text()
+    assert "<title>a and b" in page
+    figures = joint.facts["comparison"]["metrics"]["mrr"]
+    cells = "".join(f'<td class="number">{figures[side]:.3f}</td>' for side in "ab")
+    assert f"<tr><td>mrr</td>{cells}" in page
+    assert f"{2 * ASKED} questions" in lines[0]
+    assert f"of {2 * ROWS} chunks" in lines[0]
+    for kind in ("zip", "parquet"):
+        exporter.share(joint.path, tmp_path / f"joint.{kind}")
 
 
 def test_on_the_command_line(runs, tmp_path, capsys):

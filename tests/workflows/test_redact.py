@@ -80,7 +80,7 @@ def secret(tmp_path_factory):
 
 
 def ask(secret, logdir, **options):
-    """Two questions, one of whose answers is missed; what an application returned; a filter."""
+    """Two questions, one of whose answers is missed; what an application returned; a filter; the other tabs, too."""
     asked = {
         "question": ["Where is it?", "Who wrote it?"],
         "answer": [f"{SECRETS['text']} passage 7", f"{SECRETS['text']} passage 11"],
@@ -89,6 +89,7 @@ def ask(secret, logdir, **options):
         "where": {"author": {"$ne": f"{SECRETS['author']} the Third"}},
         "where_document": {"$contains": SECRETS["text"]},
         "top_k": 4,
+        "dashboards": True,
     }
     return export(secret / "db", logdir=logdir, **{**asked, "run": "run", **options})
 
@@ -523,6 +524,20 @@ def test_a_question_set(chroma, tmp_path):
     for path in copy.path.rglob("*"):
         if path.is_file() and path.suffix in (".tsv", ".json", ".txt"):
             assert not re.search(rb"(?<![\w.-])id\d+\b", path.read_bytes()), path
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_set_at_export(way, secret, tmp_path):
+    """A set's run has texts, sources and ids in the other tabs as well: there, too, nothing is that was taken out."""
+    options, gone = WAYS[way]
+    asked = [{"id": f"q{i}", "question": f"Where is {i}?", "answers": [f"passage {i}"]} for i in (7, 11)]
+    given = {"question_set": asked, "question_vector": secret / "questions.json", "top_k": 4, "index": False}
+    whole = export(secret / "db", logdir=tmp_path / "whole", run="run", **given)
+    run = export(secret / "db", logdir=tmp_path / "logs", run="run", **given, **options)
+    for path in [one.path for one in (whole, run)]:
+        assert len(list(path.glob("*tfevents*"))) == 1
+    assert found_in(whole.path, SECRETS) == set(SECRETS)
+    assert found_in(run.path, SECRETS) == set(SECRETS) - set(gone)
 
 
 def test_wrong_columns(secret, whole, tmp_path):

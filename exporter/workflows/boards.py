@@ -82,7 +82,7 @@ def stored_boards(run: Path, facts: Mapping[str, Any]) -> Dashboards | None:
             texts[value.tag] = _text(value.tag, facts)
         elif plugin != "hparams":
             kept.append(event)
-    return Dashboards(texts, settings=settings(facts), kept=kept) if ours else None
+    return Dashboards(texts, settings=settings(facts), name=run.resolve().name, kept=kept) if ours else None
 
 
 def settings(facts: Mapping[str, Any]) -> dict[str, str | float]:

@@ -28,7 +28,7 @@ from exporter.workflows.run import Run, open_run
 
 _ENDS_IN_NAMES = re.compile(
     r"(are left out|are not among the chunks read|of no chunk|not over its source|what it loses is not known|"
-    r"has a key [^:]*)[: ].*",
+    r"could not search for the answer|has a key [^:]*)[: ].*",
     re.DOTALL,
 )
 """What warnings say after these words are ids, sources, keys and places."""
@@ -178,6 +178,8 @@ def _redact_facts(facts: Mapping[str, Any], redaction: Redaction, away: Sequence
     left["asked_with"] = asked_with
     left["questions"] = [_redact_question(question, redaction, length) for question in facts["questions"]]
     left["warnings"] = [_ENDS_IN_NAMES.sub(r"\1", warning) for warning in facts["warnings"]]
+    if "estimates" in facts:
+        left["estimates"] = [_ENDS_IN_NAMES.sub(r"\1", estimate) for estimate in facts["estimates"]]
     if "asked" in facts:
         left["asked"] = {key: value for key, value in facts["asked"].items() if key != "why"}
     if "evaluation" in facts:

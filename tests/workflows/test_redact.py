@@ -275,6 +275,8 @@ def test_the_other_tabs_stay(kinds, tmp_path):
     """In the other tabs a redacted copy shows the same figures, histograms and curves; texts and settings are new."""
     with ZipFile(share(kinds["a set"].path, tmp_path / "run.zip", text=False)) as archive:
         archive.extractall(tmp_path / "logs")
+    from tensorboard.plugins.hparams import metadata
+
     before, after = read_events(kinds["a set"].path), read_events(tmp_path / "logs" / "run")
     tags = before.Tags()["tensors"]
     assert sorted(tags) == sorted(after.Tags()["tensors"])
@@ -286,6 +288,8 @@ def test_the_other_tabs_stay(kinds, tmp_path):
             assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(old, new, strict=True))
     (_, text), *_ = values(after, "set")
     assert "14 questions of questions" in str(text)
+    content = after.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert metadata.parse_session_start_info_plugin_data(content).group_name.startswith("run ")
 
 
 @pytest.mark.skipif(not has_tensorflow(), reason="TensorFlow is not installed")
@@ -399,6 +403,9 @@ def test_warnings_lose_their_names(whole, tmp_path):
     run = shutil.copytree(whole.path, tmp_path / "run")
     facts = json.loads((run / "manifest.json").read_text())
     facts["warnings"] = WARNINGS
+    facts["estimates"] = [
+        "first_answer_rank: there may be nearer ones (the server could not search for the answer: Zanzibar)"
+    ]
     (run / "manifest.json").write_text(json.dumps(facts))
     with ZipFile(share(run, tmp_path / "run.zip", **WAYS["all"][0])) as archive:
         archive.extractall(tmp_path / "unpacked")

@@ -247,6 +247,8 @@ def _compared(facts: Mapping[str, Any], cells: Mapping[str, Sequence[str]]) -> I
     yield f'<details open><summary>A is <span class="question">{_text(found["a"])}</span>, '
     yield f'B is <span class="question">{_text(found["b"])}</span>: {found["questions"]:,} questions of both, '
     yield f"{len(found['won']):,} won by B, {len(found['lost']):,} lost</summary>"
+    for name, both in found.get("settings", {}).items():
+        yield f"<p>{_text(name)}: A {_text(both['a'])}, B {_text(both['b'])}</p>"
     yield f"<table{_SMALL}><thead><tr><th>metric</th>"
     yield "".join(f'<th class="number">{head}</th>' for head in ("A", "B", "difference", "p"))
     yield "<th></th></tr></thead><tbody>"

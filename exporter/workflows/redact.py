@@ -88,9 +88,12 @@ def redacted_copy(run: Run, redaction: Redaction, into: Path) -> Run:
         left.pop(key, None)
     copy = into / plain_name(run.path.resolve().name)
     copy.mkdir()
-    if "comparison" in facts:  # its README has figures and names of runs only
+    away = _private_settings(facts)
+    if "comparison" in facts:
         with _whole(run):
-            extras = {README: (run.path / README).read_bytes()}
+            lines = (run.path / README).read_text("utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not any(line.startswith(f"{name:>14}  A ") for name in away)]
+        extras = {README: "".join(kept).encode("utf-8", "replace")}
     else:
         asked_with = facts.get("asked_with", {})
         glyphs = {"sprites": asked_with.get("sprites", True), "lines": asked_with.get("lines", True)}
@@ -98,7 +101,7 @@ def redacted_copy(run: Run, redaction: Redaction, into: Path) -> Run:
         extras = extras_of(left, halves, **glyphs)
     if POINTS in facts["files"]:
         extras[POINTS] = points_of(table, tensors, flat)
-    contents = folder.Contents(tensors, table, left, flat, extras, stored_boards(run.path, left))
+    contents = folder.Contents(tensors, table, left, flat, extras, stored_boards(run.path, left, away))
     folder.fill(
         copy, contents, now=time.time(), vectors_tsv=manifest.located(run.path, facts, folder.VECTORS).is_file()
     )
@@ -168,7 +171,12 @@ def _read_table(path: Path, renamed: Mapping[str, str]) -> Table:
 def _redact_facts(facts: Mapping[str, Any], redaction: Redaction, away: Sequence[str]) -> dict[str, Any]:
     left = dict(facts)
     left["redacted"] = redaction.record(away, facts.get("redacted", {}))
-    if "comparison" in facts:  # it has names, questions and figures only
+    if "comparison" in facts:  # it has names, questions, figures and settings only
+        away_too = _private_settings(facts)
+        settings = {
+            name: both for name, both in facts["comparison"].get("settings", {}).items() if name not in away_too
+        }
+        left["comparison"] = {**facts["comparison"], "settings": settings}
         return left
     asked_with = dict(facts.get("asked_with", {}))
     length = asked_with.get("text_length", _TEXT_LENGTH)
@@ -190,6 +198,16 @@ def _redact_facts(facts: Mapping[str, Any], redaction: Redaction, away: Sequence
         ]
         left["evaluation"] = evaluation
     return left
+
+
+def _private_settings(facts: Mapping[str, Any]) -> list[str]:
+    """In what two runs differ, and nobody else may know: a filter has words of the texts, a model's folder a way."""
+    settings = facts.get("comparison", {}).get("settings", {})
+    return [
+        name
+        for name, both in settings.items()
+        if name == "filter" or (name == "model" and any(_last_part(one) != one for one in both.values()))
+    ]
 
 
 def _redact_question(question: Mapping[str, Any], redaction: Redaction, length: int) -> dict[str, Any]:

@@ -147,7 +147,13 @@ def ask_a_set(secret, logdir, **options):
 
 def ask_for_two(secret, logdir, **options):
     """Two sets on one map."""
-    runs = [ask_a_set(secret, logdir, **{**options, "run": name, "seed": i}) for i, name in enumerate("ab")]
+    filters = ({"author": {"$ne": f"{SECRETS['author']} the Third"}}, None)
+    documents = ({"$contains": SECRETS["text"]}, None)
+    asked = zip("ab", filters, documents, strict=True)
+    runs = [
+        ask_a_set(secret, logdir, **{**options, "run": name, "where": where, "where_document": document})
+        for name, where, document in asked
+    ]
     return join(*runs, compare(*runs), logdir=logdir, run="run")
 
 
@@ -254,7 +260,9 @@ def test_gone_from_two_runs_on_one_map(ending, kinds, tmp_path):
     """And of two runs on one map, whose labels keep the letter of their run, and what the map is for stays."""
     words = {"text", "source", "id", "page_label"}
     joint = kinds["two runs"]
-    assert found_in(joint.path, SECRETS) == words
+    assert found_in(joint.path, SECRETS) == {*words, "author"}
+    for name in ("README.txt", "manifest.json"):
+        assert found_in(joint.path / name, {"author"}) == {"author"}
     for way, gone in (("no text", {"text"}), ("source", {"source"}), ("anonymous", {"id"}), ("page", {"page_label"})):
         made = share(joint.path, tmp_path / f"{way}.{ending}", **WAYS[way][0])
         assert found_in(made, SECRETS) == words - gone - ({"page_label"} if way != "no text" else set())
@@ -268,7 +276,10 @@ def test_gone_from_two_runs_on_one_map(ending, kinds, tmp_path):
         for before, after in zip(rows_of(joint), rows_of(copy), strict=True):
             assert after["label"][:2] == before["label"][:2]
             assert (after["system"], after["moved"]) == (before["system"], before["moved"])
-        assert (copy.path / "README.txt").read_bytes() == (joint.path / "README.txt").read_bytes()
+        lines = [set((run.path / "README.txt").read_text().splitlines()) for run in (joint, copy)]
+        assert lines[1] < lines[0]
+        assert [line.split()[0] for line in lines[0] - lines[1]] == ["filter"]
+        assert "| mrr |" in str(values(read_events(copy.path), "comparison"))
 
 
 def test_the_other_tabs_stay(kinds, tmp_path):

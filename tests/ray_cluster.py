@@ -1,13 +1,14 @@
 """A real Ray cluster on loopback, of two workers; skipped, with the reason, only where Ray is not installed."""
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 
 @contextmanager
 def cluster(monkeypatch, processors=2):
-    """Its address."""
+    """Its address, and the folder with its logs."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'chroma-projector[ray]'")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # there Ray stays on loopback, as this has to
@@ -26,6 +27,6 @@ def cluster(monkeypatch, processors=2):
         },
     )
     try:
-        yield made.address
+        yield made.address, Path(made.head_node.get_session_dir_path())
     finally:
         made.shutdown()

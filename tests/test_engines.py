@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("ray")
 
 @pytest.fixture(scope="module")
 def address():
-    with pytest.MonkeyPatch.context() as patch, cluster(patch) as address:
+    with pytest.MonkeyPatch.context() as patch, cluster(patch) as (address, _):
         yield address
 
 

@@ -8,7 +8,7 @@ import pytest
 import exporter
 from exporter.cli.app import run as command
 from exporter.errors import NetworkError, UsageError
-from exporter.sources import open_source
+from exporter.sources import Access, open_source
 from tests.conftest import collection, write_chroma
 from tests.ingestion.little_model import LittleModel
 from tests.ingestion.site import words
@@ -26,9 +26,14 @@ NAMES_AND_TIMES = {"created", "location", "from_logdir", "longest_lock_ms", "rea
 
 
 @pytest.fixture(scope="module")
-def ray():
-    with pytest.MonkeyPatch.context() as patch, cluster(patch) as address:
-        yield address
+def started():
+    with pytest.MonkeyPatch.context() as patch, cluster(patch) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ray(started):
+    return started[0]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +99,25 @@ def test_a_worker_in_trouble(served, ray, tmp_path, vector_of_12):
 def vector_of_12(tmp_path):
     np.save(tmp_path / "v.npy", np.ones((1, 12)))
     return tmp_path / "v.npy"
+
+
+def test_a_token_reaches_the_workers_and_no_log(served, started, tmp_path, vector_of_12):
+    """Workers ask with the token and the headers that this process was given; no log of Ray's holds either."""
+    place, faults = served
+    address, folder = started
+    secrets = ("s3cret-for-all-workers", "h1dden-value")
+    faults.token = secrets[0]
+    access = Access(token=secrets[0], headers={"X-Team": secrets[1]})
+    on_ray = {"engine": "ray", "ray_address": address, "access": access}
+    faults.seen.clear()
+    try:
+        exporter.export(place, question="a", question_vector=vector_of_12, logdir=tmp_path, projection="none", **on_ray)
+    finally:
+        faults.token = None
+    assert {headers["X-Team"] for *_, headers in faults.seen} == {secrets[1]}
+    logs = [path for path in (folder / "logs").rglob("*") if path.is_file()]
+    assert len(logs) > 5
+    assert not [path for path in logs if any(secret.encode() in path.read_bytes() for secret in secrets)]
 
 
 def test_what_ray_is_not_for(directory, served, tmp_path, vector_of_12):

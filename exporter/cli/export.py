@@ -16,6 +16,7 @@ from exporter.cli.options import (
     collection_option,
     columns_option,
     debug_option,
+    engine_options,
     json_option,
     logdir_option,
     metric_option,
@@ -149,6 +150,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 @quiet_option
 @debug_option
 @access_options
+@engine_options
 @option("--launch", group=SERVER, is_flag=True, help="Serve the log directory afterwards.")
 @port_option
 @open_option

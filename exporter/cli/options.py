@@ -248,6 +248,27 @@ def redaction_options(command: F) -> F:
     return command
 
 
+def engine_options(command: F) -> F:
+    """Where the work is done; the command gets it as `engine`, `ray_address` and `workers`."""
+    group = "Where it is done (experimental)"
+    for decorate in (
+        option("--workers", group=group, metavar="N", type=int, help="On Ray; default: one for each processor."),
+        option(
+            "--ray-address", group=group, metavar="ADDRESS", help="Or set RAY_ADDRESS; else one starts on this machine."
+        ),
+        option(
+            "--engine",
+            group=group,
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="ray: on all workers of a Ray cluster.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
 columns_option = option(
     "--columns",
     group="Picture",

@@ -28,7 +28,8 @@ from exporter.workflows.run import Run
 class EvaluateRequest:
     """All that can be asked of an evaluation; the command line's options bear the same names.
 
-    `questions`: a file, or Python's own objects with the names that a .jsonl has. `index`: ask Chroma's own index too.
+    `questions`: a file, or Python's own objects with the names that a .jsonl has. `index`: ask Chroma's own index too;
+    `words`: rank by plain words too.
     Raises UsageError where the options don't fit together.
     """
 
@@ -49,6 +50,7 @@ class EvaluateRequest:
     cache: bool = True
     question_vector: str | Path | None = None
     index: bool = True
+    words: bool = True
 
     def __post_init__(self) -> None:
         if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):
@@ -94,9 +96,8 @@ def run_evaluation(
         notice,
     )
     metric: Space = collection.space if request.metric == "auto" else request.metric
-    setting = Setting(
-        source, collection, metric, model, request.top_k, request.where, request.where_document, request.index
-    )
+    filters = (request.where, request.where_document)
+    setting = Setting(source, collection, metric, model, request.top_k, *filters, request.index, request.words)
     return assess(asked, matchers, vectors, setting, progress)
 
 

@@ -142,7 +142,7 @@ def _gather(
         )
         questions = [Question(one.text, vectors[i], one.answers) for i, one in enumerate(asked.questions)]
         filters = (request.where, request.where_document)
-        setting = Setting(source, collection, metric, model, request.top_k, *filters, request.index)
+        setting = Setting(source, collection, metric, model, request.top_k, *filters, request.index, request.words)
         found = assess(asked, matchers, vectors, setting, progress)
         select = partial(_survey_and_select, request, questions, found, metric, progress)
     seen = source.read(collection, select, where=request.where, where_document=request.where_document)

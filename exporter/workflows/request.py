@@ -40,9 +40,9 @@ class ExportRequest:
     show, None for all. `retrieved`: the ids that an application returned, in its order, for each question.
     `question_set`: a file, or Python's own objects with the names that a .jsonl has; `qrels` its judgements. `cache`:
     take the vectors of texts that the same model has embedded before. `index`: ask Chroma's own index what it loses of
-    the set. `dashboards`: fill the other tabs for a question, too. `parquet`: with points.parquet. `text`: with the
-    chunks' texts; `redact`: columns whose cells are left out; `anonymize_ids`: with others in the ids' place. Raises
-    UsageError where the options don't fit together.
+    the set. `words`: rank the set by plain words, too. `dashboards`: fill the other tabs for a question, too.
+    `parquet`: with points.parquet. `text`: with the chunks' texts; `redact`: columns whose cells are left out;
+    `anonymize_ids`: with others in the ids' place. Raises UsageError where the options don't fit together.
     """
 
     source: Any
@@ -51,6 +51,7 @@ class ExportRequest:
     question_set: Any = None
     qrels: str | Path | None = None
     index: bool = True
+    words: bool = True
     collection: str | None = None
     access: Access = NO_ACCESS
     answer_match: str = "normalized"

@@ -210,6 +210,9 @@ def questions_options(name: str, *, required: bool) -> Callable[[F], F]:
     return decorate
 
 
+no_words_option = option(
+    "--no-words", group="Question", is_flag=True, help="Don't rank by plain words (BM25) beside the vectors of a set."
+)
 no_index_option = option(
     "--no-index", group="Question", is_flag=True, help="Don't ask what Chroma's own approximate index loses of a set."
 )

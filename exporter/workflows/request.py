@@ -42,7 +42,7 @@ class RankingRequest:
     `source`: a Chroma directory, a server's address, a chromadb `Collection` or a LangChain `Chroma`. `access`: what a
     server wants to know. `model`: as `embedding.load_model` takes it. `cache`: take the vectors of texts that the same
     model has embedded before. `question_vector`: a file with the questions' vectors. `index`: ask Chroma's own index
-    what it loses of a set. Raises UsageError where the options don't fit together.
+    what it loses of a set; `words`: rank the set by plain words, too. Raises UsageError where the options don't fit together.
     """
 
     source: Any
@@ -60,6 +60,7 @@ class RankingRequest:
     cache: bool = True
     question_vector: Path | None = None
     index: bool = True
+    words: bool = True
 
     def __post_init__(self) -> None:
         if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):

@@ -21,6 +21,7 @@ from exporter.cli.options import (
     model_option,
     no_cache_option,
     no_index_option,
+    no_words_option,
     option,
     overwrite_option,
     parse_filter,
@@ -52,6 +53,7 @@ from exporter.errors import CheckFailed
 @top_k_option
 @metric_option
 @no_index_option
+@no_words_option
 @where_option
 @where_document_option
 @option("--min", "least", group="Output", metavar="METRIC=N", multiple=True, help="Below it: exit code 10.")
@@ -76,6 +78,7 @@ def evaluate(
     overwrite: bool,
     no_cache: bool,
     no_index: bool,
+    no_words: bool,
     where: str | None,
     where_document: str | None,
     **asked: Any,
@@ -103,7 +106,7 @@ def evaluate(
     wanted = thresholds(least, asked["top_k"])
     if trec is not None:
         check_trec(trec)
-    request = EvaluateRequest(**asked, index=not no_index, cache=not no_cache)
+    request = EvaluateRequest(**asked, index=not no_index, words=not no_words, cache=not no_cache)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         if logdir is not None or run is not None:
             found, written = evaluate_and_export(

@@ -16,12 +16,14 @@ from exporter.cli.options import (
     collection_option,
     columns_option,
     debug_option,
+    engine_options,
     json_option,
     logdir_option,
     metric_option,
     model_option,
     no_cache_option,
     no_index_option,
+    no_words_option,
     open_option,
     option,
     overwrite_option,
@@ -77,6 +79,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     help="The ids that your application really returned, in its order: one a line, JSON, or Chroma's own answer.",
 )
 @no_index_option
+@no_words_option
 @where_option
 @where_document_option
 @option(
@@ -149,6 +152,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 @quiet_option
 @debug_option
 @access_options
+@engine_options
 @option("--launch", group=SERVER, is_flag=True, help="Serve the log directory afterwards.")
 @port_option
 @open_option
@@ -164,6 +168,7 @@ def export(
     no_lines: bool,
     no_cache: bool,
     no_index: bool,
+    no_words: bool,
     no_text: bool,
     columns: str,
     retrieved: TextIO | None,
@@ -185,7 +190,13 @@ def export(
     from exporter.workflows.request import ExportRequest, read_retrieved
 
     asked["retrieved"] = () if retrieved is None else read_retrieved(retrieved.read())
-    asked |= {"sprites": not no_sprites, "lines": not no_lines, "index": not no_index, "cache": not no_cache}
+    asked |= {
+        "sprites": not no_sprites,
+        "lines": not no_lines,
+        "index": not no_index,
+        "words": not no_words,
+        "cache": not no_cache,
+    }
     request = ExportRequest(**asked, columns=parse_columns(columns), tsv=not no_tsv, text=not no_text)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         run = write_export(request, progress, console.note)

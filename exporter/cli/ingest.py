@@ -14,6 +14,7 @@ from exporter.cli.options import (
     Command,
     database_options,
     debug_option,
+    engine_options,
     json_option,
     option,
     quiet_option,
@@ -142,6 +143,7 @@ WHAT, MODEL, CHUNKS, WEB, OUTPUT = "What", "Model", "Chunks", "Websites", "Outpu
 @quiet_option
 @debug_option
 @database_options
+@engine_options
 def ingest(
     more: Sequence[Path],
     urls: Sequence[str],

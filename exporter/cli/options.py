@@ -210,6 +210,9 @@ def questions_options(name: str, *, required: bool) -> Callable[[F], F]:
     return decorate
 
 
+no_words_option = option(
+    "--no-words", group="Question", is_flag=True, help="Don't rank by plain words (BM25) beside the vectors of a set."
+)
 no_index_option = option(
     "--no-index", group="Question", is_flag=True, help="Don't ask what Chroma's own approximate index loses of a set."
 )
@@ -243,6 +246,27 @@ def redaction_options(command: F) -> F:
         option("--anonymize-ids", group=group, is_flag=True, help="Others in the ids' place; nobody can go back."),
         option("--redact", group=group, metavar="COLUMN", multiple=True, help="Without what this column holds."),
         option("--no-text", group=group, is_flag=True, help="Without the chunks' texts, and the answers' words."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def engine_options(command: F) -> F:
+    """Where the work is done; the command gets it as `engine`, `ray_address` and `workers`."""
+    group = "Where it is done (experimental)"
+    for decorate in (
+        option("--workers", group=group, metavar="N", type=int, help="On Ray; default: one for each processor."),
+        option(
+            "--ray-address", group=group, metavar="ADDRESS", help="Or set RAY_ADDRESS; else one starts on this machine."
+        ),
+        option(
+            "--engine",
+            group=group,
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="ray: on all workers of a Ray cluster.",
+        ),
     ):
         command = decorate(command)
     return command

@@ -97,15 +97,15 @@ def dropped(table: Table, redaction: Redaction, *, joint: bool = False) -> list[
     own = own_columns(table.names, joint=joint)
     keys = {column: key for key, column in table.renamed.items()}
     known = {name for column in own for name in (column, keys.get(column, column))}
-    always = {"source", "page", "text", "id"}
-    for asked, what, there in (
-        (redaction.cells, "redact", known | always | {*_BY_SOURCE, *_BY_PAGE, *table.not_shown}),
-        (redaction.columns or (), "keep", known | set(FIXED_COLUMNS)),
-    ):
-        if unknown := sorted(set(asked) - there):
-            listed = ", ".join(["source", "page", "text", "id", *own] if what == "redact" else own or ["none"])
-            has = "the run has" if what == "redact" else "of the collection's own the run has"
-            raise UsageError(f"there is no column {', '.join(unknown)} to {what}: {has} {listed}")
+    always = {"source", "page", "text", "id", *_BY_SOURCE, *_BY_PAGE, *table.not_shown}
+    if unknown := sorted(set(redaction.cells) - known - always):
+        there = ", ".join(["source", "page", "text", "id", *own])
+        raise UsageError(f"there is no column {', '.join(unknown)} to redact: the run has {there}")
+    if unknown := sorted(set(redaction.columns or ()) - known - set(FIXED_COLUMNS)):
+        there = ", ".join(own) or "none"
+        raise UsageError(
+            f"there is no column {', '.join(unknown)} to keep: of the collection's own the run has {there}"
+        )
     if redaction.columns is None:
         return []
     kept = set(redaction.columns)

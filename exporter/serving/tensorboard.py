@@ -55,7 +55,7 @@ def start(
     """Start TensorBoard in a process of its own, and return when its Projector has a run to show.
 
     `port`, `host`, `bind_all` and `path_prefix` mean what they do for TensorBoard (plugins/core/core_plugin.py:708,
-    program.py:689-755, 2.21.0), but for any port that is taken, the next free one is used; `asked_port` tells. 0 is
+    program.py:689-755, 2.21.0), but for any port that is taken, the next free one is used; `port` tells. 0 is
     any free one. `stock` serves TensorBoard's own Projector, which doesn't see that a run was rewritten. It answers to
     the names of where it listens, and to `allow_hosts`; a request for any other gets 403. `asking` answers what is
     asked in the page; without it, and in the stock page, nothing can be asked. It is closed with the server.
@@ -134,11 +134,6 @@ class Server:
     def projector_url(self) -> str:
         """The address that opens on the Projector's tab."""
         return f"{self._url}#projector"
-
-    @property
-    def asked_port(self) -> int:
-        """The port that was asked for; `port` is another one when this was taken, or 0."""
-        return self._settings.port
 
     @property
     def port(self) -> int:

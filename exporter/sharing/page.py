@@ -59,8 +59,8 @@ th { text-align: left; color: #555; font-weight: 500; }
 td, th { padding: 2px 12px 2px 0; vertical-align: top; unicode-bidi: isolate; overflow-wrap: break-word; }
 td.number, th { white-space: nowrap; }
 td.number, th.number { text-align: right; }
-td.place { max-width: 24em; }
-th.wide { width: 60%; }
+td.place { min-width: 9em; max-width: 24em; overflow-wrap: anywhere; }
+th.wide { width: 100%; }
 td.wide { overflow-wrap: anywhere; }
 table.small { width: auto; }
 td div { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }
@@ -179,6 +179,8 @@ def _told(run: Path, facts: Mapping[str, Any], map_only: bool) -> Iterator[str]:
 
 
 def _asked(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
+    if "evaluation" in facts:
+        yield _evaluated(facts["evaluation"])
     questions, row_of = facts["questions"], _rows_by_id(manifest.located(run, facts, METADATA))
     length = facts.get("asked_with", {}).get("text_length", _WHOLE_TEXT)
     focus = facts.get("focus", 0)
@@ -206,7 +208,9 @@ def _question(question: Mapping[str, Any], row_of: Mapping[str, int], length: in
         row = row_of.get(text_cell(hit["id"], length))
         parts.append("<tr>" if row is None else f'<tr data-row="{row}" tabindex="0">')
         answer = '<td class="answer">■ holds it</td>' if hit["contains_answer"] else "<td></td>"
-        parts.append(f'<td class="number">{hit["rank"]}</td><td class="number">{hit["distance"]:.4f}</td>{answer}')
+        parts.append(
+            f'<td class="number">{_text(hit["rank"])}</td><td class="number">{hit["distance"]:.4f}</td>{answer}'
+        )
         parts.append(f'<td class="place">{_text(hit["source"] or hit["id"])}</td>')
         if pages:
             parts.append(f'<td class="number">{_text("" if hit["page"] in (None, -1) else hit["page"])}</td>')
@@ -217,12 +221,34 @@ def _question(question: Mapping[str, Any], row_of: Mapping[str, int], length: in
     return "".join(parts)
 
 
+def _evaluated(found: Mapping[str, Any]) -> str:
+    """Of a question set: its figures at the application's k, how many questions have each verdict, what is odd."""
+    rows = []
+    for name in (*(f"{kind}@{found['top_k']}" for kind in ("hit", "recall", "precision", "ndcg")), "mrr", "map"):
+        figure = found["metrics"].get(name)
+        if figure is not None and figure["value"] is not None:
+            sure = "" if figure["low"] is None else f"{figure['low']:.3f} to {figure['high']:.3f}"
+            rows.append((name, f"{figure['value']:.3f}", sure))
+    rows += [(kind.replace("_", " "), f"{count:,}", "") for kind, count in found["verdicts"].items() if count]
+    lines = [
+        f'<tr><td>{_text(name)}</td><td class="number">{value}</td><td>{sure}</td></tr>' for name, value, sure in rows
+    ]
+    findings = [f"<p>Finding: {_text(finding['text'])}</p>" for finding in found["findings"]]
+    what = f"{found['questions']:,} questions of {_text(found['set'])}"
+    return (
+        f"<details><summary>{what}: figures, verdicts, findings</summary>"
+        f"<table{_SMALL}>{''.join(lines)}</table>{''.join(findings)}</details>"
+    )
+
+
 def _compared(facts: Mapping[str, Any], cells: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Of two runs on one map: their figures, the questions whose first right chunk moved, how the maps were laid."""
     found, laid = facts["comparison"], facts["overlay"]
     yield f'<details open><summary>A is <span class="question">{_text(found["a"])}</span>, '
     yield f'B is <span class="question">{_text(found["b"])}</span>: {found["questions"]:,} questions of both, '
     yield f"{len(found['won']):,} won by B, {len(found['lost']):,} lost</summary>"
+    for name, both in found.get("settings", {}).items():
+        yield f"<p>{_text(name)}: A {_text(both['a'])}, B {_text(both['b'])}</p>"
     yield f"<table{_SMALL}><thead><tr><th>metric</th>"
     yield "".join(f'<th class="number">{head}</th>' for head in ("A", "B", "difference", "p"))
     yield "<th></th></tr></thead><tbody>"
@@ -233,12 +259,12 @@ def _compared(facts: Mapping[str, Any], cells: Mapping[str, Sequence[str]]) -> I
     yield "</tbody></table></details><details open><summary>Questions that moved</summary>"
     asked = [flag == "true" and run == "B" for flag, run in zip(cells["is_question"], cells["system"], strict=True)]
     row_of = {text: row for row, text in enumerate(cells["text"]) if asked[row]}
-    yield '<table><thead><tr><th class="number">A</th><th class="number">B</th><th class="wide">question</th></tr>'
+    yield f'<table{_SMALL}><thead><tr><th class="number">A</th><th class="number">B</th><th>question</th></tr>'
     yield "</thead><tbody>"
     for one in found["rank_moves"][:TABLES]:
         row = row_of.get(text_cell(one["question"], _WHOLE_TEXT))
         yield "<tr>" if row is None else f'<tr data-row="{row}" tabindex="0">'
-        yield "".join(f'<td class="number">{one[side] or "none"}</td>' for side in "ab")
+        yield "".join(f'<td class="number">{_text(one[side] or "none")}</td>' for side in "ab")
         yield f'<td class="wide"><div>{_text(one["question"])}</div></td></tr>'
     yield "</tbody></table></details><details><summary>How far to trust the picture</summary>"
     lines = [

@@ -117,6 +117,7 @@ class ClientSource:
         location: str,
         rule: str,
         faults: Faults,
+        *,
         page: int = PAGE,
         copied: Copied | None = None,
     ) -> None:
@@ -159,6 +160,10 @@ class ClientSource:
         """The ids that Chroma's own query returns for each of (q, d) vectors."""
         return query_index(self._get(collection.name), self._faults, vectors, top_k, where, where_document)
 
+    def fetcher(self, collection: Collection) -> Fetcher:
+        """Reads rows by their ids."""
+        return Fetcher(self._get(collection.name), self._faults, self.page)
+
     def _list(self) -> list[Any]:
         found: list[Any] = []
         with self._faults.told():
@@ -172,6 +177,34 @@ class ClientSource:
             return self.client.get_collection(name, embedding_function=None)
 
 
+class Fetcher:
+    """Rows of a chromadb `Collection` by their ids."""
+
+    def __init__(self, collection: Any, faults: Faults, page: int) -> None:
+        self._collection, self._faults, self._page = collection, faults, page
+
+    def batches(self, ids: Sequence[str], *, texts: bool = True, metadatas: bool = True) -> Iterator[Batch]:
+        """The rows of these ids, which are in the order of `collection.get`, in pages. Raises `Changed`."""
+        for first in range(0, len(ids), self._page):
+            yield self._get(list(ids[first : first + self._page]), texts, metadatas)
+
+    def _get(self, wanted: list[str], texts: bool, metadatas: bool) -> Batch:
+        include = ["embeddings", *["documents"] * texts, *["metadatas"] * metadatas]
+        with self._faults.told():
+            page = self._collection.get(include=include, ids=wanted)
+            ids, vectors = list(page["ids"]), np.asarray(page["embeddings"], np.float32)
+            if ids != wanted:
+                raise Changed
+            if vectors.ndim != 2 or len(vectors) != len(ids):
+                raise Foreign(f"vectors of shape {vectors.shape} for {len(ids)} ids")
+            return Batch(
+                ids,
+                vectors,
+                page["documents"] if texts else (),
+                [_sorted(metadata) for metadata in page["metadatas"]] if metadatas else (),
+            )
+
+
 class PagedRows:
     """The rows of a chromadb `Collection` as `exporter.sources.Rows`, a page at a time, cast to float32.
 
@@ -181,18 +214,13 @@ class PagedRows:
     """
 
     def __init__(
-        self,
-        collection: Any,
-        rule: str,
-        faults: Faults,
-        filters: dict[str, Filter],
-        page: int,
-        copied: Copied | None,
+        self, collection: Any, rule: str, faults: Faults, filters: dict[str, Filter], page: int, copied: Copied | None
     ) -> None:
         self.rule = rule
         self.copied = copied.why if copied else None
         self.longest_lock = copied.longest_lock if copied else None  # of a server: its own affair
         self._collection, self._faults, self._filters, self._page = collection, faults, filters, page
+        self._fetcher = Fetcher(collection, faults, page)
         self._listed: list[str] | None = None
         self._count = len(self.ids) if filters else self._stored()
         self._marks = np.full(self._count, -1, np.int64)
@@ -240,8 +268,11 @@ class PagedRows:
         """The rows of these ids, which are in the order of `collection.get`, with texts and metadatas. Raises
         `Changed`.
         """
-        for first in range(0, len(ids), self._page):
-            yield self._get(list(ids[first : first + self._page]), True, True)
+        yield from self._fetcher.batches(ids)
+
+    def note(self, first: int, marks: Int64) -> None:
+        """The rows from this position on were read elsewhere, and their vectors have these `marks_of`."""
+        self._marks[first : first + len(marks)] = marks
 
     def matching(self, where_document: Filter) -> tuple[list[str], bool]:
         """The first ids of rows that match this too, a page of them, and whether those are all."""
@@ -258,31 +289,16 @@ class PagedRows:
             raise Changed
 
     def _batches(self, positions: Int64, texts: bool, metadatas: bool) -> Iterator[Batch]:
-        for first in range(0, len(positions), self._page):
-            these = positions[first : first + self._page]
-            batch = self._get([self.ids[position] for position in these.tolist()], texts, metadatas)
-            marks = np.fromiter(map(zlib.crc32, batch.vectors), np.int64, len(batch))
+        ids = [self.ids[position] for position in positions.tolist()]
+        done = 0
+        for batch in self._fetcher.batches(ids, texts=texts, metadatas=metadatas):
+            these, marks = positions[done : done + len(batch)], marks_of(batch)
             known = self._marks[these]
             if ((known >= 0) & (known != marks)).any():
                 raise Changed
             self._marks[these] = marks
+            done += len(batch)
             yield batch
-
-    def _get(self, wanted: list[str], texts: bool, metadatas: bool) -> Batch:
-        include = ["embeddings", *["documents"] * texts, *["metadatas"] * metadatas]
-        with self._faults.told():
-            page = self._collection.get(include=include, ids=wanted)
-            ids, vectors = list(page["ids"]), np.asarray(page["embeddings"], np.float32)
-            if ids != wanted:
-                raise Changed
-            if vectors.ndim != 2 or len(vectors) != len(ids):
-                raise Foreign(f"vectors of shape {vectors.shape} for {len(ids)} ids")
-            return Batch(
-                ids,
-                vectors,
-                page["documents"] if texts else (),
-                [_sorted(metadata) for metadata in page["metadatas"]] if metadatas else (),
-            )
 
     def _list_ids(self) -> list[str]:
         return [one for page in self.id_pages() for one in page]
@@ -290,6 +306,11 @@ class PagedRows:
     def _stored(self) -> int:
         with self._faults.told():
             return int(self._collection.count())
+
+
+def marks_of(batch: Batch) -> Int64:
+    """(n,) a checksum of each row's vector, to see later whether it is still the same."""
+    return np.fromiter(map(zlib.crc32, batch.vectors), np.int64, len(batch))
 
 
 def describe(collection: Any, faults: Faults) -> Collection:

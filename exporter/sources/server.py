@@ -75,7 +75,7 @@ class Server(ClientSource):
         with faults.told():
             client = _connect(url, sent, cloud, tenant, database, {"place": place, "notice": notice, **session})
         rule = f"collection.get of the server, {NO_POINT_IN_TIME}"
-        super().__init__(client, place, rule, faults, CLOUD_PAGE if cloud else PAGE)
+        super().__init__(client, place, rule, faults, page=CLOUD_PAGE if cloud else PAGE)
 
 
 def _trusting(ca_file: Path) -> ssl.SSLContext:

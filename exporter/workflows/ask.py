@@ -146,8 +146,7 @@ def find_ground(base: Base, allowed: Allowed) -> Ground:
         if spec is None:
             raise UsageError(f"where {facts['location']} is isn't known here (--source says it)")
         source = open_source(spec, allowed.access)
-        chosen = choose(source, facts["collection"], facts["database"])
-        return Ground(chosen, source, place=spec)
+        return Ground(choose(source, facts["collection"], facts["database"]), source, place=spec)
     except ExporterError as error:
         return _without_source(base, error, spec)
 

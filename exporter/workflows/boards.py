@@ -69,20 +69,27 @@ def of_a_set(facts: Mapping[str, Any], found: Assessment) -> Dashboards:
     return Dashboards(texts, {**scalars, **_layouts(facts)}, histograms, curves, settings(facts))
 
 
-def stored_boards(run: Path, facts: Mapping[str, Any]) -> Dashboards | None:
-    """What the other tabs show of a run on disk, its texts and settings anew, from what the manifest now says."""
+def stored_boards(run: Path, facts: Mapping[str, Any], private: Sequence[str] = ()) -> Dashboards | None:
+    """What the other tabs show of a run on disk, its texts and settings anew, from what the manifest now says; of two
+    runs on one map, the text without the lines of `private` settings.
+    """
     ours = [event for path in sorted(run.glob("*.chroma-projector")) for event in read_events(path)]
-    if "comparison" in facts:  # names, questions and figures only
-        return Dashboards(kept=ours) if ours else None
+    joint = "comparison" in facts
     kept, texts = [], {}
     for event in ours:
         (value,) = event.summary.value
         plugin = value.metadata.plugin_data.plugin_name
-        if plugin == "text":
+        if plugin == "text" and joint:
+            lines = value.tensor.string_val[0].decode().split("\n")
+            texts[value.tag] = "\n".join(
+                line for line in lines if not line.startswith(tuple(f"| {name} |" for name in private))
+            )
+        elif plugin == "text":
             texts[value.tag] = _text(value.tag, facts)
         elif plugin != "hparams":
             kept.append(event)
-    return Dashboards(texts, settings=settings(facts), kept=kept) if ours else None
+    made_with = {} if joint else settings(facts)
+    return Dashboards(texts, settings=made_with, name=run.resolve().name, kept=kept) if ours else None
 
 
 def settings(facts: Mapping[str, Any]) -> dict[str, str | float]:

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from exporter import engines
 from exporter.embedding import models
 from exporter.embedding.cache import users_cache
 from exporter.embedding.check import ModelCheck
+from exporter.engines import Engine, Local
 from exporter.errors import ModelError, OutputError, QueryError, UsageError
 from exporter.records import (
     Batch,
@@ -56,6 +58,7 @@ from exporter.workflows.question_set import judge_set, load_set
 from exporter.workflows.redact import redact, what_leaves
 from exporter.workflows.request import ExportRequest, default_name, read_vectors, retrieved_ids
 from exporter.workflows.run import Run, open_run
+from exporter.workflows.spread import score_spread
 
 NOTHING_LEFT = "the filter leaves no chunk of the collection: loosen --where or --where-document"
 _READ_ONCE = 20_000
@@ -144,7 +147,12 @@ def _gather(
         found, vectors, model = judge_set(asked, matchers, request, source, collection, progress, notice)
         questions = [Question(one.text, vectors[i], one.answers) for i, one in enumerate(asked.questions)]
         select = partial(_survey_and_select, request, questions, found, metric, progress)
-    seen = source.read(collection, select, where=request.where, where_document=request.where_document)
+    with engines.engine(request.engine, request.ray_address, request.workers) as engine:
+        if isinstance(source, ClientSource) and not isinstance(engine, Local):
+            select = partial(
+                _spread_and_select, request, questions, matchers, metric, progress, source, collection, engine
+            )
+        seen = source.read(collection, select, where=request.where, where_document=request.where_document)
     points = seen.points
     check = found.check if found is not None else None if model is None else check_model(model, points, progress)
     if check is not None and check.warning and request.strict_model:
@@ -233,6 +241,29 @@ def _score_and_select(
     return _select(request, questions, scores, rows, unknown, kept)
 
 
+def _spread_and_select(
+    request: ExportRequest,
+    questions: Sequence[Question],
+    matchers: Sequence[Matcher | None],
+    metric: Space,
+    progress: Progress,
+    source: ClientSource,
+    collection: Collection,
+    engine: Engine,
+    rows: Rows,
+) -> Seen:
+    """The same where an engine's workers score the chunks."""
+    if not isinstance(rows, PagedRows) or rows.count == 0:
+        raise QueryError(NOTHING_LEFT)
+    named = (request.source, request.access, collection)
+    scores = score_spread(engine, *named, questions, matchers, metric, rows, source.page, progress)
+    places: dict[str, int | None] = dict.fromkeys(one for ids in request.retrieved for one in ids)
+    places.update((one, position) for position, one in enumerate(rows.ids if places else ()) if one in places)
+    scores = replace(scores, returned=_returned(request.retrieved, places, scores))
+    unknown = [one for one, place in places.items() if place is None]
+    return _select(request, questions, scores, rows, unknown)
+
+
 def _read_a_part(
     request: ExportRequest,
     questions: Sequence[Question],
@@ -294,7 +325,7 @@ def _select(
         shown = rows.take(positions) if kept is None or len(positions) < rows.count else kept
     own = np.array([question_distance(question.vector, scores.metric) for question in questions])
     points = arrange(shown, positions, questions, scores, own, request.top_k)
-    return Seen(scores, positions, points, rows.rule, unknown, rows.longest_lock, part, rows.copied)
+    return Seen(scores, positions, points, rows.rule, unknown, rows.longest_lock, rows.copied, part)
 
 
 def _found(batches: Iterable[Batch], places: dict[str, int | None]) -> Iterator[Batch]:

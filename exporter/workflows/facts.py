@@ -44,10 +44,10 @@ class Seen:
     """Ids that an application returned, and the collection has not."""
     longest_lock: float | None = None
     """Seconds for which a writer was kept waiting, at most."""
-    part: PartRead | None = None
-    """What was read, where that was not all."""
     copied: str | None = None
     """Why a private copy was read in the place of the source."""
+    part: PartRead | None = None
+    """What was read, where that was not all."""
 
 
 def facts_of(

@@ -19,6 +19,7 @@ from exporter.layouts.procrustes import FEWEST, Overlay, overlay
 from exporter.records import Float32, Float64, Int64, Progress, no_progress
 from exporter.runs import folder, publish
 from exporter.runs.dashboards import Dashboards
+from exporter.runs.markdown import escaped
 from exporter.runs.markdown import table as markdown_table
 from exporter.runs.metadata import LABEL_LENGTH, LINES, Table, read_as_the_page_does, text_cell
 from exporter.runs.points import ANSWER, CHUNK, QUESTION
@@ -33,6 +34,8 @@ COPIED = ("source", "page", "distance", "contains_answer", "is_question", "role"
 """Columns that a row keeps from its own run."""
 ROLES = (QUESTION, ANSWER, CHUNK), (OTHERS_QUESTION, OTHERS_ANSWER, OTHERS_CHUNK)
 """By which A's rows, and B's, are drawn."""
+MOVED = 10
+"""Questions whose ranks changed most, which a bookmark selects."""
 LEGEND = "A ★ question ■ holds an answer ● chunk — B ☆ ◇ ◆"
 """The first bookmark: the only place where the page says what the glyphs are."""
 
@@ -157,12 +160,11 @@ def _contents(
     vectors = order.rows(*_in_one_space(sides, shared)).astype(np.float32)
     drawn = order.of(*(side.glyphs for side in sides))
     first = View(LEGEND, places)
-    farthest = sorted(pairs, key=lambda pair: -float(np.linalg.norm(np.diff(places[order.both(pair)], axis=0))))
-    views = [
-        first,
-        View("A and B by colour", places, colour="system"),
-        View("questions that moved most", places, selected=[x for p in farthest[:10] for x in order.both(p)]),
-    ]
+    views = [first, View("A and B by colour", places, colour="system")]
+    if found.moved:
+        where = {pair.id: place for pair, place in zip(found.pairs, pairs, strict=True)}
+        most = [row for pair in found.moved[:MOVED] for row in order.both(where[pair.id])]
+        views.append(View("ranks that changed most", places, selected=most))
     rows = _table(found, order, pairs)
     axes = principal_axes(vectors, 3)
     return folder.Contents(
@@ -293,6 +295,8 @@ def _boards(found: Comparison) -> Dashboards:
         [
             *([markdown_table(("made with", "A", "B"), made)] if made else []),
             markdown_table(("metric", "A", "B", "difference", "p"), figures),
+            f"won by B: {escaped(', '.join(found.won)) or 'none'}",
+            f"lost by B: {escaped(', '.join(found.lost)) or 'none'}",
             markdown_table(("question", "rank of the first right chunk", "text"), moves),
         ]
     )

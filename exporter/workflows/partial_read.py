@@ -85,7 +85,7 @@ def reads_a_part(source: Source, request: ExportRequest, collection: Collection)
             "--read sample is for one or some questions to a server: a directory, a live collection and a question set "
             "are read whole"
         )
-    far = request.read == "auto" and collection.rows > FAR * request.max_points
+    far = request.read == "auto" and request.engine == "local" and collection.rows > FAR * request.max_points
     return possible and isinstance(source, ClientSource) and (far or request.read == "sample")
 
 

@@ -59,6 +59,7 @@ def judge_set(
         request.where,
         request.where_document,
         request.index,
+        request.words,
     )
     return assess(asked, matchers, vectors, setting, progress), vectors, model
 

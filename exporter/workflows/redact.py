@@ -28,7 +28,7 @@ from exporter.workflows.run import Run, open_run
 
 _ENDS_IN_NAMES = re.compile(
     r"(are left out|are not among the chunks read|of no chunk|not over its source|what it loses is not known|"
-    r"has a key [^:]*)[: ].*",
+    r"could not search for the answer|has a key [^:]*)[: ].*",
     re.DOTALL,
 )
 """What warnings say after these words are ids, sources, keys and places."""
@@ -88,9 +88,12 @@ def redacted_copy(run: Run, redaction: Redaction, into: Path) -> Run:
         left.pop(key, None)
     copy = into / plain_name(run.path.resolve().name)
     copy.mkdir()
-    if "comparison" in facts:  # its README has figures and names of runs only
+    away = _private_settings(facts)
+    if "comparison" in facts:
         with _whole(run):
-            extras = {README: (run.path / README).read_bytes()}
+            lines = (run.path / README).read_text("utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not any(line.startswith(f"{name:>14}  A ") for name in away)]
+        extras = {README: "".join(kept).encode("utf-8", "replace")}
     else:
         asked_with = facts.get("asked_with", {})
         glyphs = {"sprites": asked_with.get("sprites", True), "lines": asked_with.get("lines", True)}
@@ -98,7 +101,7 @@ def redacted_copy(run: Run, redaction: Redaction, into: Path) -> Run:
         extras = extras_of(left, halves, **glyphs)
     if POINTS in facts["files"]:
         extras[POINTS] = points_of(table, tensors, flat)
-    contents = folder.Contents(tensors, table, left, flat, extras, stored_boards(run.path, left))
+    contents = folder.Contents(tensors, table, left, flat, extras, stored_boards(run.path, left, away))
     folder.fill(
         copy, contents, now=time.time(), vectors_tsv=manifest.located(run.path, facts, folder.VECTORS).is_file()
     )
@@ -168,7 +171,12 @@ def _read_table(path: Path, renamed: Mapping[str, str]) -> Table:
 def _redact_facts(facts: Mapping[str, Any], redaction: Redaction, away: Sequence[str]) -> dict[str, Any]:
     left = dict(facts)
     left["redacted"] = redaction.record(away, facts.get("redacted", {}))
-    if "comparison" in facts:  # it has names, questions and figures only
+    if "comparison" in facts:  # it has names, questions, figures and settings only
+        away_too = _private_settings(facts)
+        settings = {
+            name: both for name, both in facts["comparison"].get("settings", {}).items() if name not in away_too
+        }
+        left["comparison"] = {**facts["comparison"], "settings": settings}
         return left
     asked_with = dict(facts.get("asked_with", {}))
     length = asked_with.get("text_length", _TEXT_LENGTH)
@@ -178,6 +186,8 @@ def _redact_facts(facts: Mapping[str, Any], redaction: Redaction, away: Sequence
     left["asked_with"] = asked_with
     left["questions"] = [_redact_question(question, redaction, length) for question in facts["questions"]]
     left["warnings"] = [_ENDS_IN_NAMES.sub(r"\1", warning) for warning in facts["warnings"]]
+    if "estimates" in facts:
+        left["estimates"] = [_ENDS_IN_NAMES.sub(r"\1", estimate) for estimate in facts["estimates"]]
     if "asked" in facts:
         left["asked"] = {key: value for key, value in facts["asked"].items() if key != "why"}
     if "evaluation" in facts:
@@ -188,6 +198,16 @@ def _redact_facts(facts: Mapping[str, Any], redaction: Redaction, away: Sequence
         ]
         left["evaluation"] = evaluation
     return left
+
+
+def _private_settings(facts: Mapping[str, Any]) -> list[str]:
+    """In what two runs differ, and nobody else may know: a filter has words of the texts, a model's folder a way."""
+    settings = facts.get("comparison", {}).get("settings", {})
+    return [
+        name
+        for name, both in settings.items()
+        if name == "filter" or (name == "model" and any(_last_part(one) != one for one in both.values()))
+    ]
 
 
 def _redact_question(question: Mapping[str, Any], redaction: Redaction, length: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from exporter.embedding.encoders import Encoder
+from exporter.engines import EngineName, check_engine
 from exporter.errors import UsageError
 from exporter.evaluation.question_sets import QuestionSet
 from exporter.records import Answer, Collection, Float32, Space
@@ -24,7 +25,7 @@ from exporter.runs.folder import TensorFormat
 from exporter.runs.redaction import Redaction
 from exporter.runs.verify import ROWS_SHOWN
 from exporter.sharing.parquet import check_installed
-from exporter.sources import NO_ACCESS, Access, Filter
+from exporter.sources import NO_ACCESS, Access, Filter, is_server
 from exporter.workflows.assess import matchers_of
 from exporter.workflows.pictures import OpenOn, Projection
 
@@ -41,7 +42,7 @@ class RankingRequest:
     `source`: a Chroma directory, a server's address, a chromadb `Collection` or a LangChain `Chroma`. `access`: what a
     server wants to know. `model`: as `embedding.load_model` takes it. `cache`: take the vectors of texts that the same
     model has embedded before. `question_vector`: a file with the questions' vectors. `index`: ask Chroma's own index
-    what it loses of a set. Raises UsageError where the options don't fit together.
+    what it loses of a set; `words`: rank the set by plain words, too. Raises UsageError where the options don't fit together.
     """
 
     source: Any
@@ -59,6 +60,7 @@ class RankingRequest:
     cache: bool = True
     question_vector: Path | None = None
     index: bool = True
+    words: bool = True
 
     def __post_init__(self) -> None:
         if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):
@@ -85,7 +87,8 @@ class ExportRequest(RankingRequest):
     `retrieved`: the ids that an application returned, in its order, for each question. `columns`: the collection's own
     metadata keys to show, None for all. `dashboards`: fill the other tabs for a question, too. `parquet`: with
     points.parquet. `text`: with the chunks' texts; `redact`: columns whose cells are left out; `anonymize_ids`: with
-    others in the ids' place. Raises UsageError where the options don't fit together.
+    others in the ids' place. `engine`: where a server's chunks are scored; `ray_address` and `workers` as
+    `exporter.engines.engine` has them. Raises UsageError where the options don't fit together.
     """
 
     questions: tuple[str, ...] = ()
@@ -114,9 +117,20 @@ class ExportRequest(RankingRequest):
     text: bool = True
     redact: tuple[str, ...] = ()
     anonymize_ids: bool = False
+    engine: EngineName = "local"
+    ray_address: str | None = None
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_engine(self.engine, self.ray_address, self.workers)
+        if self.engine == "ray" and (not is_server(self.source) or self.question_set is not None):
+            raise UsageError(
+                "--engine ray is for a server's collection and one or some questions: a directory is read by this "
+                "machine, a question set too"
+            )
+        if self.engine == "ray" and self.read == "sample":
+            raise UsageError("--engine ray reads all chunks: leave --read sample away")
         if self.question_set is not None and (self.questions or self.answers or self.retrieved):
             raise UsageError(
                 "a question set brings its questions and answers with it: give --questions alone, without --question, "

@@ -240,6 +240,8 @@ def test_two_runs_on_one_map(browser, tmp_path):
     page = Shared(browser, tmp_path / "joint.html")
     try:
         assert page.counts()[0] == joint.facts["points"] == 84
+        assert page.page.evaluate(STATE)["bookmarks"] == [True, False, False]
+        assert page.page.evaluate(STATE)["spherized"] is False
         rows = page.page.evaluate(COMPARED)
         assert [row[0] for row in rows[: len(found.metrics)]] == list(found.metrics)
         assert rows[0][1:3] == [f"{found.metrics['hit@1'].a:.3f}", f"{found.metrics['hit@1'].b:.3f}"]

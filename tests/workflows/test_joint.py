@@ -74,6 +74,19 @@ def test_each_question_is_joined_to_itself(joint):
         assert end >= len(rows["id"]) - ASKED  # so no line closes a circle in what "Isolate" leaves
 
 
+def test_the_ranks_that_changed_most(joint, runs):
+    """A bookmark selects, in A and in B, the questions whose rank changed, the largest change first; where none did,
+    there is none.
+    """
+    found = compare(*runs)
+    rows = cells(joint)
+    (path,) = (path for path in joint.path.glob("assets/bookmarks-joint*") if path.is_file())
+    view = json.loads(path.read_text())[2]
+    assert view["label"] == "ranks that changed most"
+    told = [(rows["system"][row], rows["text"][row]) for row in view["selectedPoints"]]
+    assert told == [(system, pair.a.text) for pair in found.moved[:10] for system in "AB"]
+
+
 def test_distances_within_a_system_stay(joint, runs):
     """A's map is as it was, B's too but for its scale: both are only turned, moved and stretched evenly."""
     places = joint_map(joint)
@@ -98,6 +111,8 @@ def test_one_run_with_itself(runs, tmp_path):
     assert run.facts["overlay"]["apart"] == pytest.approx(0, abs=1e-9)
     assert run.facts["overlay"]["by"] == "chunks"
     assert run.facts["overlay"]["shared"] == ROWS
+    (path,) = run.path.glob("assets/bookmarks-joint*")
+    assert len(json.loads(path.read_text())) == 2  # no rank changed, so none is selected
 
 
 def test_other_chunks(runs, tmp_path):
@@ -124,7 +139,10 @@ def test_what_is_told(joint, runs):
     events = read(joint.path)
     gain = float(values(events, "gain/mrr")[0][1])
     assert gain == pytest.approx(found.metrics["mrr"].difference, rel=1e-6)
-    assert "| mrr |" in values(events, "comparison")[0][1].item().decode()
+    text = values(events, "comparison")[0][1].item().decode()
+    assert "| mrr |" in text
+    assert f"won by B: {', '.join(found.won)}" in text
+    assert "lost by B: none" in text
 
 
 def test_other_dimensions(runs, tmp_path):

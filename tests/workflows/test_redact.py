@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import zlib
+from itertools import combinations
 from zipfile import ZipFile
 
 import numpy as np
@@ -146,7 +147,13 @@ def ask_a_set(secret, logdir, **options):
 
 def ask_for_two(secret, logdir, **options):
     """Two sets on one map."""
-    runs = [ask_a_set(secret, logdir, **{**options, "run": name, "seed": i}) for i, name in enumerate("ab")]
+    filters = ({"author": {"$ne": f"{SECRETS['author']} the Third"}}, None)
+    documents = ({"$contains": SECRETS["text"]}, None)
+    asked = zip("ab", filters, documents, strict=True)
+    runs = [
+        ask_a_set(secret, logdir, **{**options, "run": name, "where": where, "where_document": document})
+        for name, where, document in asked
+    ]
     return join(*runs, compare(*runs), logdir=logdir, run="run")
 
 
@@ -225,12 +232,37 @@ def test_gone_from_every_kind_of_run(kind, kinds, secret, tmp_path):
         assert found_in(share(kinds[kind].path, tmp_path / f"run.{ending}", **WAYS["all"][0]), SECRETS) == set()
 
 
+FLAGS = {
+    "text": {"text": False},
+    "id": {"anonymize_ids": True},
+    "source": {"redact": ["source"]},
+    "page_label": {"redact": ["page"]},
+    "author": {"redact": ["author"]},
+    "columns": {"columns": ["file_path", "author"]},
+}
+
+
+def test_gone_in_every_combination(kinds, tmp_path):
+    """Whatever is asked for together, just that is gone."""
+    for asked in (set(chosen) for count in range(1, 7) for chosen in combinations(FLAGS, count)):
+        options = {key: value for flag in asked for key, value in FLAGS[flag].items() if key != "redact"}
+        options["redact"] = [name for flag in sorted(asked) for name in FLAGS[flag].get("redact", ())]
+        made = share(kinds["no map"].path, tmp_path / "run.zip", **options)
+        gone = {"page_label" if flag == "columns" else flag for flag in asked}
+        assert found_in(made, SECRETS) == set(SECRETS) - gone, asked
+        with ZipFile(made) as archive:
+            record = json.loads(archive.read("run/manifest.json"))["redacted"]
+        assert (record["text"], record["ids"]) == ("text" in asked, "id" in asked)
+
+
 @pytest.mark.parametrize("ending", ["zip", "html", "parquet"])
 def test_gone_from_two_runs_on_one_map(ending, kinds, tmp_path):
     """And of two runs on one map, whose labels keep the letter of their run, and what the map is for stays."""
     words = {"text", "source", "id", "page_label"}
     joint = kinds["two runs"]
-    assert found_in(joint.path, SECRETS) == words
+    assert found_in(joint.path, SECRETS) == {*words, "author"}
+    for name in ("README.txt", "manifest.json"):
+        assert found_in(joint.path / name, {"author"}) == {"author"}
     for way, gone in (("no text", {"text"}), ("source", {"source"}), ("anonymous", {"id"}), ("page", {"page_label"})):
         made = share(joint.path, tmp_path / f"{way}.{ending}", **WAYS[way][0])
         assert found_in(made, SECRETS) == words - gone - ({"page_label"} if way != "no text" else set())
@@ -244,13 +276,18 @@ def test_gone_from_two_runs_on_one_map(ending, kinds, tmp_path):
         for before, after in zip(rows_of(joint), rows_of(copy), strict=True):
             assert after["label"][:2] == before["label"][:2]
             assert (after["system"], after["moved"]) == (before["system"], before["moved"])
-        assert (copy.path / "README.txt").read_bytes() == (joint.path / "README.txt").read_bytes()
+        lines = [set((run.path / "README.txt").read_text().splitlines()) for run in (joint, copy)]
+        assert lines[1] < lines[0]
+        assert [line.split()[0] for line in lines[0] - lines[1]] == ["filter"]
+        assert "| mrr |" in str(values(read_events(copy.path), "comparison"))
 
 
 def test_the_other_tabs_stay(kinds, tmp_path):
     """In the other tabs a redacted copy shows the same figures, histograms and curves; texts and settings are new."""
     with ZipFile(share(kinds["a set"].path, tmp_path / "run.zip", text=False)) as archive:
         archive.extractall(tmp_path / "logs")
+    from tensorboard.plugins.hparams import metadata
+
     before, after = read_events(kinds["a set"].path), read_events(tmp_path / "logs" / "run")
     tags = before.Tags()["tensors"]
     assert sorted(tags) == sorted(after.Tags()["tensors"])
@@ -262,6 +299,8 @@ def test_the_other_tabs_stay(kinds, tmp_path):
             assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(old, new, strict=True))
     (_, text), *_ = values(after, "set")
     assert "14 questions of questions" in str(text)
+    content = after.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert metadata.parse_session_start_info_plugin_data(content).group_name.startswith("run ")
 
 
 @pytest.mark.skipif(not has_tensorflow(), reason="TensorFlow is not installed")
@@ -375,6 +414,9 @@ def test_warnings_lose_their_names(whole, tmp_path):
     run = shutil.copytree(whole.path, tmp_path / "run")
     facts = json.loads((run / "manifest.json").read_text())
     facts["warnings"] = WARNINGS
+    facts["estimates"] = [
+        "first_answer_rank: there may be nearer ones (the server could not search for the answer: Zanzibar)"
+    ]
     (run / "manifest.json").write_text(json.dumps(facts))
     with ZipFile(share(run, tmp_path / "run.zip", **WAYS["all"][0])) as archive:
         archive.extractall(tmp_path / "unpacked")

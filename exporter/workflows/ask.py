@@ -7,7 +7,7 @@ metric. The chunks are ranked over the source, where that can be reached; else o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -311,7 +311,8 @@ def _score_on_the_map(base: Base, asked: Question, request: ExportRequest, rows:
     answers = np.flatnonzero(scores.answers[0] & ~shown & np.isfinite(scores.distances[0]))
     shown[answers[np.argsort(scores.ranks[0][answers])][: min(room, MORE_ANSWERS)]] = True
     positions = np.flatnonzero(shown).astype(np.int64)
-    return _seen(scores, positions, rows.take(positions), rows.rule, asked, request)
+    seen = _seen(scores, positions, rows.take(positions), rows.rule, asked, request)
+    return replace(seen, longest_lock=rows.longest_lock, copied=rows.copied)
 
 
 def _seen(

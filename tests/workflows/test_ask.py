@@ -95,6 +95,8 @@ def test_as_exported(asking, project, tmp_path):
     assert asked.questions[0].first_answer_rank == 1
     assert asked.metric == exported.metric == "cosine"
     assert asked.facts["asked"] == {"of": "base", "kept": False, "over": "source", "placed": HOW}
+    assert asked.facts["source"]["longest_lock_ms"] > 0
+    assert asked.facts["source"]["private_copy"] is None
     assert faults(asked.path) == []
     assert sorted(asked.points["id"]) == sorted(exported.points["id"])
 

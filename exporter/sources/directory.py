@@ -14,7 +14,7 @@ from exporter.sources import Filter, Rows, Source
 from exporter.sources import where as filters
 from exporter.sources.catalogue import UnknownLayout, find, read_entries, read_layout, versions
 from exporter.sources.changes import Changed, until_unchanged
-from exporter.sources.database import FILE, Database, explained, uses_wal
+from exporter.sources.database import FILE, Database, explained, understood, uses_wal
 from exporter.sources.private_copy import opened_by_chroma, private_copy, remove_leftovers
 from exporter.sources.snapshot import Snapshot
 from exporter.sources.tables import count_rows
@@ -137,7 +137,8 @@ def _collections(path: Path) -> list[Collection]:
     with closing(Database(path)) as database:
         with database.transaction():
             entries = read_entries(database, read_layout(database).rule)
-        return [replace(entry.collection, rows=count_rows(database, entry)) for entry in entries]
+        with understood(database.file):
+            return [replace(entry.collection, rows=count_rows(database, entry)) for entry in entries]
 
 
 def _segment(path: Path, collection: Collection) -> str:

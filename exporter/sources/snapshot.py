@@ -19,7 +19,7 @@ from exporter.errors import SourceError
 from exporter.records import Batch, Collection, Float32, Int64, Metadata
 from exporter.sources.catalogue import CHROMA_1, find, read_entries, read_layout
 from exporter.sources.changes import Changed
-from exporter.sources.database import Database
+from exporter.sources.database import Database, understood
 from exporter.sources.hnsw import Damaged, Index, State, state
 from exporter.sources.queue import (
     Record,
@@ -54,7 +54,8 @@ class Snapshot:
         with database.transaction():
             self._layout = read_layout(database)
             self._entry = find(read_entries(database, self._layout.rule), collection)
-            self._marks = read_marks(database, self._entry)
+            with understood(database.file):
+                self._marks = read_marks(database, self._entry)
             self._queue_end: int = database.select("SELECT max(seq_id) FROM embeddings_queue")[0][0] or 0
         self._folder = database.file.parent / self._entry.vectors
         self._files = state(self._folder)
@@ -67,8 +68,9 @@ class Snapshot:
                 raise Changed from error
             raise
         try:
-            self._place_rows(condition)
-            self._place_vectors()
+            with understood(database.file):
+                self._place_rows(condition)
+                self._place_vectors()
             self._check()
         except BaseException:
             self.close()
@@ -108,6 +110,8 @@ class Snapshot:
     def _place_rows(self, condition: Condition | None) -> None:
         """Which rows there are, in which order; records that only the queue has are kept whole in `_new`."""
         rowids = dict(read_ids(self._database, self._entry))
+        if not all(type(name) is str for name in rowids):
+            raise TypeError("an id that is no text")
         self._new: dict[int, Record] = {}
         self._apply_queue(rowids)
         if condition is not None:
@@ -167,9 +171,11 @@ class Snapshot:
         for first in range(0, len(positions), ROWS_AT_ONCE):
             page = positions[first : first + ROWS_AT_ONCE]
             ids = [self._ids[position] for position in page.tolist()]
-            records = self._records(self._rowids[page].tolist(), texts=texts, metadatas=metadatas)
             try:
-                vectors = self._vectors(page)
+                with understood(self._database.file):
+                    records = self._records(self._rowids[page].tolist(), texts=texts, metadatas=metadatas)
+                    own = [_own_keys(record) for record in records] if metadatas else ()
+                    vectors = self._vectors(page)
             except Damaged:
                 self._check()  # a persist may be at work
                 raise
@@ -177,7 +183,7 @@ class Snapshot:
                 ids,
                 vectors,
                 [cast("str | None", record.get(DOCUMENT)) for record in records] if texts else (),
-                [_own_keys(record) for record in records] if metadatas else (),
+                own,
             )
             self._check()
             yield batch
@@ -225,7 +231,7 @@ class Snapshot:
 
 def is_unrecorded(files: State, database_file: Path) -> bool:
     """Whether an index was persisted after the last commit: its high-water mark is then the one of before."""
-    return _last_write(files) > database_file.stat().st_mtime_ns
+    return _last_write(files) >= database_file.stat().st_mtime_ns  # a clock of file times ticks each few milliseconds
 
 
 def is_young(files: State) -> bool:

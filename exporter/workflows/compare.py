@@ -8,6 +8,7 @@ from pathlib import Path
 from exporter.errors import UsageError
 from exporter.evaluation import comparison
 from exporter.evaluation.comparison import Comparison, Outcome, System
+from exporter.runs import manifest
 from exporter.workflows.run import Run, open_run
 
 _ROUNDING = 1e-12
@@ -74,6 +75,11 @@ def _opened(run: str | Path | Run) -> Run:
 
 
 def _system(run: Run) -> System:
+    with manifest.understood(run.path):
+        return _of_a_set(run)
+
+
+def _of_a_set(run: Run) -> System:
     found = run.evaluation
     if found is None:
         raise UsageError(

@@ -194,7 +194,7 @@ def read_retrieved(text: str) -> tuple[tuple[str, ...], ...]:
     """`retrieved_ids` of a file: ids one a line, or JSON. Raises UsageError."""
     try:
         found = json.loads(text) if text.lstrip().startswith("[") else [line.strip() for line in text.splitlines()]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--retrieved begins like JSON and is none: {error}") from None
     return retrieved_ids(found)
 
@@ -214,7 +214,7 @@ def _ids(found: Sequence[Any]) -> tuple[str, ...]:
     for one in found:
         name = one.get("id") if isinstance(one, Mapping) else getattr(one, "id", one)
         if not isinstance(name, str):
-            raise UsageError(f"--retrieved holds {one!r} where an id should be: give texts, or what has an id")
+            raise UsageError(f"--retrieved holds {repr(one)[:80]} where an id should be: give texts, or what has an id")
         ids[name] = None
     ids.pop("", None)
     if not ids:
@@ -228,7 +228,7 @@ def read_vectors(path: Path) -> Float32:
         loaded = np.load(path, allow_pickle=False) if path.suffix == ".npy" else json.loads(path.read_text("utf-8"))
         with np.errstate(over="ignore"):
             vectors = np.atleast_2d(np.asarray(loaded, dtype=np.float32))
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except Exception as error:  # a damaged header of a .npy raises nearly anything
         raise UsageError(
             f"--question-vector {path} can't be read as a .npy file or a JSON list of numbers: {error}"
         ) from None

@@ -11,6 +11,7 @@ from typing import IO
 
 from exporter.errors import UsageError
 from exporter.records import Notice, no_notice
+from exporter.runs import manifest
 from exporter.runs.metadata import FIXED_COLUMNS, LINES
 from exporter.runs.publish import output_error
 from exporter.runs.redaction import Redaction
@@ -60,6 +61,7 @@ def share(
     redaction = Redaction(text=not text, ids=anonymize_ids, columns=kept, cells=tuple(redact))
     found = open_run(run)
     with ExitStack() as stack:
+        stack.enter_context(manifest.understood(found.path))
         if redaction:
             folder = stack.enter_context(scratch(Path(tempfile.gettempdir()), _REDACTED))
             folder.chmod(0o700)  # where temporary files are, others may look

@@ -65,10 +65,10 @@ release-check: release ## is this a release?
 	$(BIN)/python -m scripts.release_check
 
 test-lowest: release ## the lowest versions that setup.cfg allows
-	$(BIN)/python -m scripts.versions lowest
+	$(BIN)/python -m scripts.versions lowest $(TESTS)
 
 test-newest: release ## the newest versions that can be had
-	$(BIN)/python -m scripts.versions newest
+	$(BIN)/python -m scripts.versions newest $(if $(NEWEST),--python $(NEWEST)) $(TESTS)
 
 pins: release ## constraints.txt anew
 	$(BIN)/python -m scripts.versions pins

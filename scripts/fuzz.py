@@ -91,7 +91,7 @@ def main() -> None:
     with atheris.instrument_imports(include=["exporter"]):
         again = import_module("scripts.fuzz")  # this one is __main__, and imported the rooms without
     target = again.TARGETS[sys.argv.pop(1)]
-    refused = (again.ExporterError, again.Refusal)
+    refused = (import_module("exporter.errors").ExporterError, import_module("exporter.serving.asking").Refusal)
 
     def once(content: bytes) -> None:
         try:

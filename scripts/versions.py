@@ -2,7 +2,7 @@
 
 `python -m scripts.versions pins` resolves the newest of everything into constraints.txt, for the oldest Python that is
 supported, and installs nothing. `lowest` and `newest` make an environment each, beside this repository's own, and run
-the tests that need no browser in it; more arguments go to pytest, and `--python` takes another interpreter.
+the tests that need no browser in it; more arguments say which, and `--python` takes another interpreter.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OF_A_BUILD = re.compile(r"^(nvidia|cuda|triton)")
 """What only some builds of PyTorch bring."""
 EXTRAS = {"pins": ("test", "dev", "benchmark", "release"), "lowest": ("test",), "newest": ("test",)}
 OLDEST_PYTHON = "3.11"
-CORE = ("--ignore", "tests/end_to_end", "--ignore", "tests/test_makefile.py", "-m", "not browser")
+TESTS = ("tests", "--ignore", "tests/end_to_end", "--ignore", "tests/test_makefile.py")
 
 
 def resolved(what: str, python: str) -> list[str]:
@@ -63,7 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{len(pins)} packages in {PINS.name}; `make test` says whether they work")
         return 0
     inside = environment(asked.what, asked.python, pins)
-    return subprocess.run([inside, "-m", "pytest", "-q", *CORE, *more], cwd=ROOT, check=False).returncode
+    return subprocess.run(
+        [inside, "-m", "pytest", "-q", "-m", "not browser", *(more or TESTS)], cwd=ROOT, check=False
+    ).returncode
 
 
 if __name__ == "__main__":

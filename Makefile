@@ -14,7 +14,7 @@ override RUN := $(value RUN)
 export CHROMA COLLECTION QUESTION ANSWER LOGDIR RUN
 
 .DEFAULT_GOAL := help
-.PHONY: export tensorboard demo-site test check benchmark docs clean help
+.PHONY: export tensorboard demo-site test test-lowest test-newest check reliability release release-check pins benchmark docs clean help
 
 help: ## this list
 	@echo 'make export        the demo: a collection of the Python reference, two questions'
@@ -23,6 +23,10 @@ help: ## this list
 	@echo 'make tensorboard   look at the runs in LOGDIR; ^C ends it'
 	@echo 'make demo-site     a real website: python3-doc of Debian, crawled, asked a question'
 	@echo 'make test          all tests     make check   formatting, types, import rules, docs'
+	@echo 'make reliability   the tests of faults and of hostile input, each tried twenty times as often'
+	@echo 'make test-lowest   the core tests with the lowest versions that setup.cfg allows; test-newest: the newest'
+	@echo 'make release-check build, install alone, run, licences, vulnerabilities, format of a run'
+	@echo 'make pins          the newest versions of everything into constraints.txt'
 	@echo 'make benchmark     how long an export takes, beside other ways: half an hour'
 	@echo 'make docs          write help texts into docs/ again'
 	@echo 'make clean         remove .venv, demo/ and caches; runs stay'
@@ -51,6 +55,24 @@ check: $(VENV)/ready ## everything that needs no run
 	$(BIN)/lint-imports
 	$(BIN)/cog --check docs/*.md
 
+reliability: $(VENV)/ready ## docs/reliability.md, tried more often
+	FUZZ=20 $(BIN)/python -m pytest -n 2 --dist loadgroup tests/faults tests/hostile tests/sources/test_hnsw.py tests/sharing tests/end_to_end/test_killed.py
+
+release: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+
+release-check: release ## is this a release?
+	$(BIN)/python -m scripts.release_check
+
+test-lowest: release ## the lowest versions that setup.cfg allows
+	$(BIN)/python -m scripts.versions lowest $(TESTS)
+
+test-newest: release ## the newest versions that can be had
+	$(BIN)/python -m scripts.versions newest $(if $(NEWEST),--python $(NEWEST)) $(TESTS)
+
+pins: release ## constraints.txt anew
+	$(BIN)/python -m scripts.versions pins
+
 benchmark: $(VENV)/ready ## the table of docs/performance.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
 	$(BIN)/python -m scripts.benchmark --pictures
@@ -60,7 +82,7 @@ docs: $(VENV)/ready
 	$(BIN)/cog -r docs/*.md
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/ready: setup.cfg constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -316,8 +316,8 @@ def parse_filter(name: str, text: str | None) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise QueryError(f'{name} is not JSON ({error}): write it like \'{{"source": "faq.md"}}\'') from None
     if not isinstance(found, dict):
-        raise QueryError(f'{name} must be a JSON object like \'{{"source": "faq.md"}}\', not {text}')
+        raise QueryError(f'{name} must be a JSON object like \'{{"source": "faq.md"}}\', not {text[:60]}')
     return found

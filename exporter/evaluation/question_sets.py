@@ -262,7 +262,7 @@ def _csv(
     try:
         header = [name.strip() for name in next(reader, [])]
         if not _has_question(header):
-            named = ", ".join(header) or "none"
+            named = _short(", ".join(header)) or "none"
             other = next((one for one in ";\t|" if len(header) == 1 and _has_question(named.split(one))), None)
             why = "the first line names the columns"
             if other is not None:
@@ -292,7 +292,7 @@ def _cell(cell: str) -> Any:
     if stripped.startswith("[") and stripped.endswith("]"):
         try:
             return json.loads(stripped)
-        except ValueError:
+        except (ValueError, RecursionError):
             return stripped
     return stripped
 
@@ -309,13 +309,13 @@ def _questions(mistakes: _Mistakes, entries: Iterable[Entry]) -> QuestionSet:
     for where, record in entries:
         try:
             one, blanks = _asked(where, record, len(found) + 1)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the second: lists in lists in lists
             mistakes.add(where, str(error))
             continue
         if blanks:
             blank.append(where)
         if one.id in seen:
-            mistakes.add(where, f"the id {one.id!r} is there already, at {seen[one.id]}")
+            mistakes.add(where, f"the id {_short(one.id)!r} is there already, at {seen[one.id]}")
             continue
         seen[one.id] = where
         found.append(one)
@@ -340,9 +340,11 @@ def _asked(where: str, record: Any, number: int) -> tuple[Asked, bool]:
     }
     text = got["question"]
     if text is None:
-        raise ValueError(f"no question among {', '.join(map(str, record)) or 'no names'}")
+        raise ValueError(f"no question among {_short(', '.join(map(str, record))) or 'no names'}")
     if not isinstance(text, str) or not text.strip():
-        raise ValueError("the question is blank" if isinstance(text, str) else f"the question is {text!r}, not a text")
+        raise ValueError(
+            "the question is blank" if isinstance(text, str) else f"the question is {_short(repr(text))}, not a text"
+        )
     answers, blanks = _answers(got["answers"])
     relevant = tuple(_targets(got["relevant"]))
     if got["source"] is not None:
@@ -393,12 +395,16 @@ def _targets(value: Any) -> Iterator[Target]:
             )
         grade = one.get("grade", 1)
         if isinstance(grade, bool) or not isinstance(grade, int):
-            raise ValueError(f"the grade {grade!r} is not a whole number")
+            raise ValueError(f"the grade {_short(repr(grade))} is not a whole number")
         if one.get("id") is not None:
             yield Target(id=str(one["id"]), grade=grade)
         else:
             page = one.get("page")
             yield Target(source=str(one["source"]), page=None if page is None else str(page), grade=grade)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _is_broken(text: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -51,7 +52,35 @@ def located(run: Path, facts: Mapping[str, Any], name: str) -> Path:
     if path.exists() or name not in recorded:
         return path
     twins = (run / other for other in recorded if recorded[other]["sha256"] == recorded[name]["sha256"])
-    return next((twin for twin in twins if twin.is_file()), path)
+    return next((twin for twin in twins if twin.is_file() and is_inside(run, twin)), path)
+
+
+def is_inside(run: Path, path: Path) -> bool:
+    """Whether a file that a run names is the run's own: runs may come from anybody."""
+    return path.resolve().is_relative_to(run.resolve())
+
+
+@contextmanager
+def understood(run: Path) -> Iterator[None]:
+    """Raise OutputError where a manifest or a file of a run is not of the shape that `export` gives it.
+
+    Who made a run may be anybody, and a manifest has more places than are worth a check each.
+    """
+    try:
+        yield
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        StopIteration,
+    ) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise OutputError(
+            f"{run} is not as `export` writes a run ({why}): chroma-projector verify may name more"
+        ) from error
 
 
 def write(run: Path, facts: Mapping[str, Any], known: Mapping[str, str] = MappingProxyType({})) -> None:

@@ -55,11 +55,14 @@ def config_text(tensors: Sequence[TensorEntry]) -> str:
 
 
 def read_config(run: Path) -> Any:
-    """The config of a run, as TensorBoard parses it. Raises what it raises on a text that is no config."""
+    """The config of a run, as TensorBoard parses it. Raises ValueError on a text that is no config."""
     from google.protobuf import text_format
     from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
-    return text_format.Parse((run / CONFIG).read_text(encoding="utf-8"), ProjectorConfig())
+    try:
+        return text_format.Parse((run / CONFIG).read_text(encoding="utf-8"), ProjectorConfig())
+    except text_format.ParseError as error:
+        raise ValueError(f"{CONFIG}: {error}") from error
 
 
 def events_name(now: float, mark: str = MARK) -> str:

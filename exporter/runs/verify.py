@@ -42,7 +42,8 @@ REQUIRED_FIELDS = (
 def faults(run: Path) -> list[str]:
     """Everything wrong with a run; empty when it is whole. Raises OutputError when the folder is no run at all."""
     facts = manifest.read(run)
-    return [*_changed_files(run, facts), *_still_told(run, facts), *structural_faults(run)]
+    with manifest.understood(run):
+        return [*_changed_files(run, facts), *_still_told(run, facts), *structural_faults(run)]
 
 
 def structural_faults(run: Path, mark: str = projector.MARK) -> list[str]:
@@ -68,7 +69,12 @@ def structural_faults(run: Path, mark: str = projector.MARK) -> list[str]:
 
 
 def read_tensor(run: Path, path: str, shape: tuple[int, int]) -> Float32:
-    """A tensor of a run from its file, (rows, dimension) float32. Raises ValueError when it has another shape."""
+    """A tensor of a run from its file, (rows, dimension) float32.
+
+    Raises ValueError when it has another shape, or lies outside the run.
+    """
+    if not manifest.is_inside(run, run / path):
+        raise ValueError(f"{path} lies outside the run")
     if path.endswith(".tsv"):
         return np.loadtxt(run / path, dtype=np.float32, delimiter="\t", ndmin=2)
     return np.fromfile(run / path, "<f4").reshape(shape)
@@ -168,10 +174,6 @@ def _unlisted(run: Path, mark: str) -> Iterator[str]:
         yield f"the name {run.resolve().name!r} breaks the page's addresses: letters, digits, '.', '_', '-' and spaces"
 
 
-def _is_inside(run: Path, path: Path) -> bool:
-    return path.resolve().is_relative_to(run.resolve())
-
-
 def _tensor_faults(run: Path, embedding: Any, of_metadata: Callable[[str, int], Sequence[str]]) -> Iterator[str]:
     name, shape = embedding.tensor_name, tuple(embedding.tensor_shape)
     if not name or any(character in name for character in "&#%+?") or name.endswith(":0"):
@@ -196,7 +198,7 @@ def _tensor_faults(run: Path, embedding: Any, of_metadata: Callable[[str, int], 
 
 
 def _values_faults(run: Path, path: str, shape: tuple[int, int]) -> Iterator[str]:
-    if not _is_inside(run, run / path):
+    if not manifest.is_inside(run, run / path):
         yield f"{path} lies outside the run, so TensorBoard refuses it"
         return
     blocks = _text_blocks(run / path) if path.endswith(".tsv") else _binary_blocks(run / path, shape[1])
@@ -231,7 +233,7 @@ def _text_blocks(path: Path) -> Iterator[Float32]:
 
 
 def _metadata_faults(run: Path, path: str, rows: int) -> Iterator[str]:
-    if not path or not _is_inside(run, run / path):
+    if not path or not manifest.is_inside(run, run / path):
         yield f"its metadata {path!r} is no file of the run"
         return
     try:
@@ -289,7 +291,7 @@ def _sprite_faults(run: Path, sprite: Any, rows: int) -> Iterator[str]:
     from PIL import Image
 
     path, cell = sprite.image_path, tuple(sprite.single_image_dim)
-    if not path or not _is_inside(run, run / path) or not (run / path).is_file():
+    if not path or not manifest.is_inside(run, run / path) or not (run / path).is_file():
         yield f"its sprite {path!r} is no file of the run, so the page would wait for ever"
         return
     try:
@@ -306,7 +308,7 @@ def _sprite_faults(run: Path, sprite: Any, rows: int) -> Iterator[str]:
 
 
 def _bookmark_faults(run: Path, path: str, rows: int) -> Iterator[str]:
-    if not _is_inside(run, run / path) or not (run / path).is_file():
+    if not manifest.is_inside(run, run / path) or not (run / path).is_file():
         yield f"its bookmarks {path!r} are no file of the run"
         return
     try:

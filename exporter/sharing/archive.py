@@ -73,11 +73,11 @@ def unpack(source: Path, into: Path, *, most_files: int = MOST_FILES, most_bytes
             for entry, parts in entries:
                 left -= _extract(archive, entry, root.joinpath(*parts), left)
     except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
-        raise ServingError(f"{source} can't be unpacked ({error}): get it again") from None
+        raise ServingError(f"{source} can't be unpacked ({str(error)[:200]}): get it again") from None
     except OSError as error:
         raise ServingError(f"{source} can't be unpacked ({error.strerror or error})") from None
     except _Refused as refused:
-        raise ServingError(f"{source} is refused: {refused}; nothing of it is served") from None
+        raise ServingError(f"{source} is refused: {str(refused)[:300]}; nothing of it is served") from None
     configs = list(root.rglob(CONFIG))
     for config in configs:
         _refuse_paths_outside(source, config.parent)
@@ -180,6 +180,8 @@ def _link_twins(source: Path, run: Path) -> None:
             except OSError:
                 shutil.copyfile(run / twin, path)
     except _Refused as refused:
-        raise ServingError(f"{source} is refused: in its manifest {refused}; nothing of it is served") from None
+        raise ServingError(
+            f"{source} is refused: in its manifest {str(refused)[:300]}; nothing of it is served"
+        ) from None
     except (OutputError, TypeError, OSError) as error:
         raise ServingError(f"{source} is refused: {error}") from None

@@ -137,6 +137,8 @@ def _carried(run: Path, facts: Mapping[str, Any], map_only: bool) -> tuple[list[
 
     def carry(name: str) -> str:
         if name not in files:
+            if not manifest.is_inside(run, run / name):
+                raise ValueError(f"{name} lies outside of it")
             files[name] = (run / name).read_bytes()
         return name
 

@@ -6,6 +6,7 @@ No file carries Chroma's version. The `migrations` table does: the newest migrat
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from exporter.errors import CollectionError, SourceError
 from exporter.records import Collection, Scalar
 from exporter.sources import Place, place_of
 from exporter.sources.configuration import model_of, space_of
-from exporter.sources.database import Database
+from exporter.sources.database import Database, understood
 from exporter.sources.queue import Batching
 
 OLDEST = {"sysdb": 3, "metadb": 3, "embeddings_queue": 1}
@@ -23,6 +24,13 @@ NEWEST = {"sysdb": 10, "metadb": 6, "embeddings_queue": 2}
 
 
 COLLECTIONS_AT_ONCE = 250  # some milliseconds of lock
+_SCALARS = (str, int, float)
+_TABLES = (
+    "migrations", "databases", "collections", "collection_metadata", "segments", "segment_metadata", "max_seq_id",
+    "embeddings", "embedding_metadata", "embedding_metadata_array", "embeddings_queue",
+)  # fmt: skip
+_WIDEST = 100_000
+"""Dimensions. No model has as many, and a number that is damage would ask for any memory."""
 
 
 class UnknownLayout(Exception):
@@ -31,13 +39,14 @@ class UnknownLayout(Exception):
 
 def first_value(text: str | None, whole: int | None, real: float | None, flag: int | None = None) -> Scalar | None:
     """The value that a row of columns by type stands for; None when all are NULL."""
-    if text is not None:
-        return text
-    if whole is not None:
-        return whole
-    if real is not None:
-        return real
-    return None if flag is None else bool(flag)
+    found: Scalar | None = whole if text is None else text
+    if found is None:
+        found = real
+    if found is None:
+        return None if flag is None else bool(flag)
+    if type(found) not in _SCALARS:
+        raise TypeError(f"metadata of type {type(found).__name__}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -84,12 +93,22 @@ def versions(database: Database) -> dict[str, int]:
     """The newest migration of each kind. Raises `SourceError` where there are no Chroma tables."""
     if not database.select("SELECT 1 FROM sqlite_master WHERE name = 'migrations'"):
         raise SourceError(f"{database.file} holds no tables of Chroma; give the directory that Chroma wrote")
+    for table in _TABLES:
+        _refuse_what_only_looks_like_a_table(database, table)
     return dict(database.select("SELECT dir, max(version) FROM migrations GROUP BY dir"))
+
+
+def _refuse_what_only_looks_like_a_table(database: Database, table: str) -> None:
+    """A view, a virtual table, a computed column: reading one may take for ever, or all memory."""
+    hidden = any(column[6] for column in database.select(f"PRAGMA table_xinfo({table})"))
+    if hidden or database.select("SELECT 1 FROM sqlite_master WHERE name = ? AND rootpage = 0", table):
+        raise SourceError(f"{table} of {database.file} is no plain table, which Chroma never makes: it is not read")
 
 
 def read_layout(database: Database) -> Layout:
     """Raises `SourceError` where there are no Chroma tables, `UnknownLayout` where they are of an unknown version."""
-    found = versions(database)
+    with understood(database.file):
+        found = {str(name): int(version) for name, version in versions(database).items()}
     if any(not OLDEST[name] <= found.get(name, 0) <= NEWEST[name] for name in OLDEST):
         raise UnknownLayout(", ".join(f"{name} {version}" for name, version in sorted(found.items())))
     if found["metadb"] >= 5:
@@ -163,6 +182,7 @@ def _entry(
 ) -> Entry:
     # 0.4 to 0.6 build the index from what they copied to the segment; a collection's own metadata may be replaced later
     recorded = {**own, **copied}
+    _check(row["name"], row["dimension"], segments[0])
     schema, configuration = _parsed(row, "schema_str"), _parsed(row, "config_json_str")
     space, space_from = space_of(schema, configuration, recorded)
     collection = Collection(
@@ -180,10 +200,18 @@ def _entry(
     return Entry(collection, topic, *segments, batching)
 
 
+def _check(name: object, dimension: object, folder: object) -> None:
+    """Raise ValueError for what only looks like a collection, or would lead out of its directory."""
+    if type(name) is not str or not (dimension is None or (type(dimension) is int and 0 <= dimension <= _WIDEST)):
+        raise ValueError(f"a collection {name!r} of dimension {dimension!r}")
+    if type(folder) is not str or not re.fullmatch("[0-9A-Za-z-]*", folder):
+        raise ValueError(f"a folder {folder!r}")
+
+
 def _parsed(row: Mapping[str, Any], column: str) -> dict[str, Any]:
     try:
         return dict(json.loads(row.get(column) or "{}"))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise SourceError(
             f"{column} of the collection {row['name']} is damaged ({error}); restore the directory from a backup"
         ) from error

@@ -138,6 +138,18 @@ def explained(file: Path) -> Iterator[None]:
         raise SourceError(_meaning(file, error)) from error
 
 
+@contextmanager
+def understood(file: Path) -> Iterator[None]:
+    """Raise a `SourceError` where values are of kinds that Chroma never writes: in SQLite any may stand anywhere."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        raise SourceError(
+            f"{file} holds what Chroma never writes ({type(error).__name__}: {' '.join(str(error).split())[:100]}); "
+            "it is damaged, or somebody else's: restore it from a backup"
+        ) from error
+
+
 def _meaning(file: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorname", "")
     if code == "SQLITE_READONLY_ROLLBACK":

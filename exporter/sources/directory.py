@@ -23,7 +23,7 @@ from exporter.sources.catalogue import (
     versions,
 )
 from exporter.sources.changes import Changed, until_unchanged
-from exporter.sources.database import FILE, Database, explained, uses_wal
+from exporter.sources.database import FILE, Database, explained, understood, uses_wal
 from exporter.sources.private_copy import opened_by_chroma, private_copy, remove_leftovers
 from exporter.sources.snapshot import Snapshot
 from exporter.sources.tables import count_rows
@@ -133,7 +133,9 @@ class Directory:
         """What is said of collections, none of which is read: no index is needed for that."""
         try:
             with self._at_rest_if_wal() as path, closing(Database(path)) as database:
-                return look(database, read_layout(database).rule)
+                rule = read_layout(database).rule
+                with understood(database.file):
+                    return look(database, rule)
         except UnknownLayout as layout:
             with self._read_by_chroma(layout, place) as source:
                 return by_chroma(source)

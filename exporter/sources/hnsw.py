@@ -29,6 +29,8 @@ from exporter.sources.id_table import IdTable, Unreadable
 PICKLE, HEADER, LEVEL0, LENGTHS = "index_metadata.pickle", "header.bin", "data_level0.bin", "length.bin"
 HEADER_FORMAT = struct.Struct("<iQQQQQQiIQQQdQ")
 ELEMENTS_AT_ONCE = 1000
+UNREADABLE = (Unreadable, ValueError, IndexError, TypeError)
+"""What a table of ids comes to that is cut, or that Chroma did not write."""
 
 State = tuple[tuple[int, int] | None, ...]
 """Of each file its size and the time of its last write in nanoseconds, or None where it is missing."""
@@ -95,7 +97,7 @@ class Index:
         try:
             with explained(self._folder / PICKLE):
                 yield
-        except (Unreadable, ValueError, IndexError, TypeError) as error:  # what a cut pickle comes to
+        except UNREADABLE as error:
             fact = error if isinstance(error, Unreadable) else f"can't be read ({error})"
             raise _damaged(self._folder, f"{PICKLE} {fact}") from error
 

@@ -61,21 +61,19 @@ class NewMetadata:
 
 def read_queue(database: Database, topic: str, after: int, column: str) -> Iterator[tuple[int, int, str, Any]]:
     """seq_id, operation, id and one column of a collection's records after `after`, a short statement at a time."""
-    first = database.select("SELECT min(seq_id) FROM embeddings_queue")[0][0]
-    last = database.select("SELECT max(seq_id) FROM embeddings_queue")[0][0] or 0
-    start = max(after, (first or 0) - 1)
+    last = database.select("SELECT max(seq_id) FROM embeddings_queue")[0][0]
+    some = "SELECT seq_id FROM embeddings_queue WHERE seq_id > ? AND seq_id <= ? ORDER BY seq_id LIMIT ?"
     pace = Pace(database, RECORDS_AT_ONCE)
-    while start < last:
-        end = start + pace.rows
+    while end := database.select(f"SELECT max(seq_id) FROM ({some})", after, last, pace.rows)[0][0]:  # noqa: S608
         yield from database.select(
             f"SELECT seq_id, operation, id, {column} FROM embeddings_queue"  # noqa: S608
             " WHERE seq_id > ? AND seq_id <= ? AND topic = ? ORDER BY seq_id",
-            start,
+            after,
             end,
             topic,
         )
         pace.kept()
-        start = end
+        after = end
 
 
 def read_vectors(database: Database, seq_ids: list[int]) -> list[tuple[int, bytes]]:
@@ -158,8 +156,8 @@ def _applies(operation: int, there: bool) -> bool:
 
 def _merged(record: Record, change: str | None, seq_id: int) -> Record:
     try:
-        values = json.loads(change or "null") or {}
-    except ValueError as error:
+        values = dict(json.loads(change or "null") or {})
+    except (ValueError, TypeError, RecursionError) as error:
         raise SourceError(f"record {seq_id} of the queue is damaged ({error}); restore it from a backup") from error
     merged = {**record, **values}
     return {key: value for key, value in merged.items() if value is not None and value != []}

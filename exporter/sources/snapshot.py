@@ -25,7 +25,7 @@ from exporter.records import Batch, Collection, Float32, Int64, Metadata
 from exporter.sources import place_of
 from exporter.sources.catalogue import CHROMA_1, find_entry, read_layout
 from exporter.sources.changes import Changed
-from exporter.sources.database import Database
+from exporter.sources.database import Database, understood
 from exporter.sources.hnsw import Damaged, Index, State, state
 from exporter.sources.pace import Pace
 from exporter.sources.places import Places
@@ -69,8 +69,9 @@ class Snapshot:
         self._version = database.version()
         with database.transaction():
             self._layout = read_layout(database)
-            self._entry = find_entry(database, self._layout.rule, place_of(collection))
-            self._marks = read_marks(database, self._entry)
+            with understood(database.file):
+                self._entry = find_entry(database, self._layout.rule, place_of(collection))
+                self._marks = read_marks(database, self._entry)
             self._queue_end: int = database.select("SELECT max(seq_id) FROM embeddings_queue")[0][0] or 0
         self._folder = database.file.parent / self._entry.vectors
         self._files = state(self._folder)
@@ -79,7 +80,8 @@ class Snapshot:
         try:
             self._index = self._open_index()
             try:
-                self._place(condition)
+                with understood(database.file):
+                    self._place(condition)
                 self._check()
             except BaseException:
                 self.close()
@@ -219,10 +221,12 @@ class Snapshot:
     def _batches(self, positions: Int64, texts: bool, metadatas: bool) -> Iterator[Batch]:
         for page in Pace(self._database, ROWS_AT_ONCE).pages(positions):
             rowids = self._rowids[page].tolist()
-            names = read_names(self._database, rowids) | self._added
-            records = self._records(rowids, texts=texts, metadatas=metadatas)
             try:
-                vectors = self._vectors(page)
+                with understood(self._database.file):
+                    names = read_names(self._database, rowids) | self._added
+                    records = self._records(rowids, texts=texts, metadatas=metadatas)
+                    own = [_own_keys(record) for record in records] if metadatas else ()
+                    vectors = self._vectors(page)
             except Damaged:
                 self._check()  # a persist may be at work
                 raise
@@ -230,7 +234,7 @@ class Snapshot:
                 [names.get(rowid, "") for rowid in rowids],  # one that is missing is gone, as the check says
                 vectors,
                 [cast("str | None", record.get(DOCUMENT)) for record in records] if texts else (),
-                [_own_keys(record) for record in records] if metadatas else (),
+                own,
             )
             self._check()
             yield batch
@@ -278,7 +282,7 @@ class Snapshot:
 
 def is_unrecorded(files: State, database_file: Path) -> bool:
     """Whether an index was persisted after the last commit: its high-water mark is then the one of before."""
-    return _last_write(files) > database_file.stat().st_mtime_ns
+    return _last_write(files) >= database_file.stat().st_mtime_ns  # a clock of file times ticks each few milliseconds
 
 
 def is_young(files: State) -> bool:

@@ -100,16 +100,14 @@ class Condition:
 
 def parse(where: Filter | None, where_document: Filter | None) -> Condition | None:
     """Both filters, joined by AND; None when neither is given. Raises `QueryError` for what Chroma refuses."""
-    parts = []
-    if where is not None:
-        parts.append(_metadata(where))
-    if where_document is not None:
-        parts.append(_text(where_document))
-    if not parts:
-        return None
-    condition = _joined(" AND ", parts)
     try:
+        parts = [read(part) for read, part in ((_metadata, where), (_text, where_document)) if part is not None]
+        if not parts:
+            return None
+        condition = _joined(" AND ", parts)
         condition.matches([])
+    except RecursionError:
+        raise QueryError("where: the filter is nested too deeply; split it") from None
     except sqlite3.Error as error:  # thousands of values, or a thousand members of one $and
         raise QueryError(f"where: the filter is too big for SQLite ({error}); split it") from error
     return condition
@@ -237,4 +235,5 @@ def _insert(memory: sqlite3.Connection, number: int, key: str, value: object) ->
 
 def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
+    text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= 60 else text[:57] + "..."

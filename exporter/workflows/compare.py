@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import OutputError, UsageError
+from exporter.errors import UsageError
 from exporter.evaluation import comparison
 from exporter.evaluation.comparison import Comparison, Outcome, System
 from exporter.records import Progress, no_progress
+from exporter.runs import manifest
 from exporter.runs.redaction import GONE
 from exporter.workflows.boards import settings
 from exporter.workflows.run import Run, open_run
@@ -85,19 +86,21 @@ def _system(run: Run) -> System:
     if "comparison" in run.facts:
         told = run.facts["comparison"]
         raise UsageError(f"{run.path} is two runs on one map: compare those, {told['a']} and {told['b']}, themselves")
-    try:
-        found = run.evaluation
-        if found is None:
-            raise UsageError(
-                f"{run.path} was made without a question set: export it with --questions, or by evaluate --run"
-            )
-        outcomes = [
-            Outcome(one["id"], one["question"], one["verdict"], one["first_rank"], one["metrics"], _answers(asked))
-            for one, asked in zip(found["per_question"], run.facts["questions"], strict=True)
-        ]
-        return System(str(run.path), found["top_k"], outcomes, _settings(run))
-    except (LookupError, TypeError) as error:
-        raise OutputError(f"the manifest of {run.path} is not whole ({error!r}): export the run again") from error
+    with manifest.understood(run.path):
+        return _of_a_set(run)
+
+
+def _of_a_set(run: Run) -> System:
+    found = run.evaluation
+    if found is None:
+        raise UsageError(
+            f"{run.path} was made without a question set: export it with --questions, or by evaluate --run"
+        )
+    outcomes = [
+        Outcome(one["id"], one["question"], one["verdict"], one["first_rank"], one["metrics"], _answers(asked))
+        for one, asked in zip(found["per_question"], run.facts["questions"], strict=True)
+    ]
+    return System(str(run.path), found["top_k"], outcomes, _settings(run))
 
 
 def _settings(run: Run) -> dict[str, str | float]:

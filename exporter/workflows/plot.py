@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from exporter.errors import UsageError
+from exporter.runs import manifest
 from exporter.runs.publish import output_error
 from exporter.sharing.picture import FORMATS, save
 from exporter.workflows.run import open_run
@@ -20,7 +21,8 @@ def plot(run: str | Path, output: str | Path) -> Path:
     kind = output.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise UsageError(f"{output} is no picture: end its name in .{', .'.join(FORMATS)}")
-    picture = save(open_run(run).plot(), kind)
+    with manifest.understood(Path(run)):
+        picture = save(open_run(run).plot(), kind)
     try:
         output.write_bytes(picture)
     except OSError as error:

@@ -42,7 +42,8 @@ class RankingRequest:
     `source`: a Chroma directory, a server's address, a chromadb `Collection` or a LangChain `Chroma`. `access`: what a
     server wants to know. `model`: as `embedding.load_model` takes it. `cache`: take the vectors of texts that the same
     model has embedded before. `question_vector`: a file with the questions' vectors. `index`: ask Chroma's own index
-    what it loses of a set; `words`: rank the set by plain words, too. Raises UsageError where the options don't fit together.
+    what it loses of a set; `words`: rank the set by plain words, too. Raises UsageError where the
+    options don't fit together.
     """
 
     source: Any
@@ -238,10 +239,10 @@ def read_retrieved(text: str) -> tuple[tuple[str, ...], ...]:
         return retrieved_ids(lines)
     try:
         return retrieved_ids(json.loads(text))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         try:
             return retrieved_ids([json.loads(line) for line in lines])
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UsageError(f"--retrieved begins like JSON and is none: {error}") from None
 
 
@@ -266,7 +267,7 @@ def _ids(found: Sequence[Any]) -> tuple[str, ...]:
     for one in found:
         name = one.get("id") if isinstance(one, Mapping) else getattr(one, "id", one)
         if not isinstance(name, str):
-            raise UsageError(f"--retrieved holds {one!r} where an id should be: give texts, or what has an id")
+            raise UsageError(f"--retrieved holds {repr(one)[:80]} where an id should be: give texts, or what has an id")
         ids[name] = None
     ids.pop("", None)
     if not ids:
@@ -280,7 +281,7 @@ def read_vectors(path: Path) -> Float32:
         loaded = np.load(path, allow_pickle=False) if path.suffix == ".npy" else json.loads(path.read_text("utf-8"))
         with np.errstate(over="ignore"):
             vectors = np.atleast_2d(np.asarray(loaded, dtype=np.float32))
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except Exception as error:  # a damaged header of a .npy raises nearly anything
         raise UsageError(
             f"--question-vector {path} can't be read as a .npy file or a JSON list of numbers: {error}"
         ) from None

@@ -11,6 +11,7 @@ from typing import IO
 
 from exporter.errors import OutputError, UsageError
 from exporter.records import Notice, no_notice
+from exporter.runs import manifest
 from exporter.runs.publish import output_error
 from exporter.runs.redaction import Redaction
 from exporter.scratch import scratch
@@ -63,6 +64,7 @@ def share(
         raise UsageError(f"{output} lies in the run, where it would be a fault: write it elsewhere")
     _check_place(output)
     with ExitStack() as stack:
+        stack.enter_context(manifest.understood(found.path))
         if redaction:
             folder = stack.enter_context(scratch(Path(tempfile.gettempdir()), _REDACTED))
             folder.chmod(0o700)  # where temporary files are, others may look

@@ -18,5 +18,6 @@ def taken_out(run: str | Path) -> str:
     redacted = manifest.read(Path(run)).get("redacted")
     if not redacted:
         return ""
-    gone = [name for name in ("text", "ids") if redacted.get(name)]
-    return f"; taken out of it: {', '.join([*gone, *redacted.get('columns', ()), *redacted.get('left_out', ())])}"
+    with manifest.understood(Path(run)):
+        gone = [name for name in ("text", "ids") if redacted.get(name)]
+        return f"; taken out of it: {', '.join([*gone, *redacted.get('columns', ()), *redacted.get('left_out', ())])}"

@@ -24,3 +24,11 @@ def test_signs_are_settled():
     placed = principal_axes(vectors, 3)
     assert all(column[np.abs(column).argmax()] > 0 for column in placed.T)
     assert (placed == principal_axes(vectors, 3)).all()
+
+
+def test_wide_vectors(monkeypatch):
+    """Vectors so wide that they take another way come to the same places."""
+    vectors = np.random.default_rng(4).normal(size=(40, 60)).astype(np.float32) * np.arange(60, 0, -1)
+    expected = principal_axes(vectors, 3)
+    monkeypatch.setattr("exporter.layouts.pca._WIDE", 50)
+    assert np.allclose(principal_axes(vectors, 3), expected, atol=1e-3 * np.abs(expected).max())

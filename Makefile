@@ -75,7 +75,8 @@ pins: release ## constraints.txt anew
 
 benchmark: $(VENV)/ready ## the table of docs/performance.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
-	$(BIN)/python -m scripts.benchmark
+	$(BIN)/python -m scripts.benchmark --pictures
+	$(BIN)/python -m scripts.benchmark --asked
 
 docs: $(VENV)/ready
 	$(BIN)/cog -r docs/*.md

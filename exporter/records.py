@@ -166,7 +166,7 @@ class Scores:
     `answers` (q, n) bool: the chunk holds an answer to that question; `zero_vectors`: how many chunks have length 0.
     `lost` counts chunks of which the source knows no vector: they rank last, at infinity; `lost_ids` names a few.
     `returned` holds, for each question, the positions of what an application returned for it, in its order; empty where
-    nobody told.
+    nobody told. Where only some chunks of the collection were read, these are the n, `ranks` are among all `of` them.
     """
 
     metric: Space
@@ -177,6 +177,7 @@ class Scores:
     lost: int = 0
     lost_ids: tuple[str, ...] = ()
     returned: Sequence[Int64] = ()
+    of: int | None = None
 
     def __post_init__(self) -> None:
         if not self.distances.shape == self.ranks.shape == self.answers.shape or self.distances.ndim != 2:
@@ -186,6 +187,11 @@ class Scores:
     def rows(self) -> int:
         """How many chunks were ranked."""
         return int(self.distances.shape[1])
+
+    @property
+    def population(self) -> int:
+        """How many chunks there are, read or not."""
+        return self.rows if self.of is None else self.of
 
     @property
     def questions(self) -> int:
@@ -263,6 +269,11 @@ class ManyScores:
     lost: int = 0
     lost_ids: tuple[str, ...] = ()
     returned: Sequence[Int64] = ()
+
+    @property
+    def population(self) -> int:
+        """How many chunks there are: of a set all are read."""
+        return self.rows
 
     @property
     def questions(self) -> int:

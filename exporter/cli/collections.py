@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from exporter.cli import console
-from exporter.cli.options import Command, access, access_options, debug_option, json_option, source_argument
+from exporter.cli.options import Command, access_options, debug_option, json_option, source_argument
+
+if TYPE_CHECKING:
+    from exporter.sources import Access
 
 
 @click.command(cls=Command)
@@ -15,7 +18,7 @@ from exporter.cli.options import Command, access, access_options, debug_option, 
 @json_option
 @debug_option
 @access_options
-def collections(source: str, as_json: bool, debug: bool, **wanted: Any) -> None:
+def collections(source: str, as_json: bool, debug: bool, access: Access) -> None:
     """List the collections of SOURCE: name, rows, dimension, space, recorded model. Touches nothing.
 
     \b
@@ -23,7 +26,7 @@ def collections(source: str, as_json: bool, debug: bool, **wanted: Any) -> None:
     """
     from exporter.workflows.collections import collections as find
 
-    found = find(source, access(**wanted))
+    found = find(source, access, console.note)
     if as_json:
         keys = ("name", "rows", "dimension", "space", "database")
         console.print_json(

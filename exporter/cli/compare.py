@@ -47,12 +47,13 @@ def compare(
     from exporter.workflows.compare import compare as compare_runs
 
     wanted = gains(least)
-    found = compare_runs(run_a, run_b)
-    check_gains(found, wanted)
-    report = found.to_json()
-    if logdir is not None or run is not None:
-        written = join(run_a, run_b, found, logdir=logdir, run=run, overwrite=overwrite)
-        report = {"run": str(written.path), **report}
+    with console.progress_bars(show=not quiet and not as_json) as progress:
+        found = compare_runs(run_a, run_b, progress=progress)
+        check_gains(found, wanted)
+        report = found.to_json()
+        if logdir is not None or run is not None:
+            written = join(run_a, run_b, found, logdir=logdir, run=run, overwrite=overwrite, progress=progress)
+            report = {"run": str(written.path), **report}
     if as_json:
         console.print_json(report)
     elif not quiet:

@@ -11,7 +11,6 @@ import click
 from exporter.cli import console
 from exporter.cli.options import (
     Command,
-    access,
     access_options,
     answer_options,
     base_url_option,
@@ -22,6 +21,7 @@ from exporter.cli.options import (
     model_option,
     no_cache_option,
     no_index_option,
+    no_words_option,
     option,
     overwrite_option,
     parse_filter,
@@ -53,6 +53,7 @@ from exporter.errors import CheckFailed
 @top_k_option
 @metric_option
 @no_index_option
+@no_words_option
 @where_option
 @where_document_option
 @option("--min", "least", group="Output", metavar="METRIC=N", multiple=True, help="Below it: exit code 10.")
@@ -77,13 +78,9 @@ def evaluate(
     overwrite: bool,
     no_cache: bool,
     no_index: bool,
+    no_words: bool,
     where: str | None,
     where_document: str | None,
-    token: str | None,
-    headers: Sequence[str],
-    tenant: str | None,
-    database: str | None,
-    timeout: float,
     **asked: Any,
 ) -> None:
     """Does retrieval find the answers, and if not, why? Metrics, a verdict a question, findings.
@@ -96,7 +93,6 @@ def evaluate(
         raise click.UsageError("--json and --markdown are two forms of one report: ask for one")
     asked["where"] = parse_filter("--where", where)
     asked["where_document"] = parse_filter("--where-document", where_document)
-    asked["access"] = access(token, headers, tenant=tenant, database=database, timeout=timeout)
     from exporter.workflows.evaluate import (
         EvaluateRequest,
         check_trec,
@@ -110,7 +106,7 @@ def evaluate(
     wanted = thresholds(least, asked["top_k"])
     if trec is not None:
         check_trec(trec)
-    request = EvaluateRequest(**asked, index=not no_index, cache=not no_cache)
+    request = EvaluateRequest(**asked, index=not no_index, words=not no_words, cache=not no_cache)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         if logdir is not None or run is not None:
             found, written = evaluate_and_export(

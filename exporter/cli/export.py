@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -11,19 +10,20 @@ import click
 from exporter.cli import console
 from exporter.cli.options import (
     Command,
-    access,
     access_options,
     answer_options,
     base_url_option,
     collection_option,
     columns_option,
     debug_option,
+    engine_options,
     json_option,
     logdir_option,
     metric_option,
     model_option,
     no_cache_option,
     no_index_option,
+    no_words_option,
     open_option,
     option,
     overwrite_option,
@@ -76,9 +76,10 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     group=QUESTION,
     metavar="FILE|-",
     type=click.File("r", encoding="utf-8-sig", errors="replace"),
-    help="The ids that your application really returned, in its order: one a line, or JSON.",
+    help="The ids that your application really returned, in its order: one a line, JSON, or Chroma's own answer.",
 )
 @no_index_option
+@no_words_option
 @where_option
 @where_document_option
 @option(
@@ -88,7 +89,15 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     type=int,
     default=20_000,
     show_default=True,
-    help="Show at most so many; ranks are always those of all.",
+    help="Show at most so many; ranks are those among all.",
+)
+@option(
+    "--read",
+    group=CHUNKS,
+    type=click.Choice(["auto", "whole", "sample"]),
+    default="auto",
+    show_default=True,
+    help="Of a server; auto: a sample, where it holds over 10 times --max-points.",
 )
 @option("--seed", group=CHUNKS, type=int, default=0, show_default=True, help="Of the sample beyond --max-points.")
 @option(
@@ -143,6 +152,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 @quiet_option
 @debug_option
 @access_options
+@engine_options
 @option("--launch", group=SERVER, is_flag=True, help="Serve the log directory afterwards.")
 @port_option
 @open_option
@@ -158,16 +168,12 @@ def export(
     no_lines: bool,
     no_cache: bool,
     no_index: bool,
+    no_words: bool,
     no_text: bool,
     columns: str,
     retrieved: TextIO | None,
     where: str | None,
     where_document: str | None,
-    token: str | None,
-    headers: Sequence[str],
-    tenant: str | None,
-    database: str | None,
-    timeout: float,
     **asked: Any,
 ) -> None:
     """Export a collection and a question as a run of TensorBoard's Projector.
@@ -180,12 +186,17 @@ def export(
     """
     asked["where"] = parse_filter("--where", where)
     asked["where_document"] = parse_filter("--where-document", where_document)
-    asked["access"] = access(token, headers, tenant=tenant, database=database, timeout=timeout)
     from exporter.workflows.export import write_export
     from exporter.workflows.request import ExportRequest, read_retrieved
 
     asked["retrieved"] = () if retrieved is None else read_retrieved(retrieved.read())
-    asked |= {"sprites": not no_sprites, "lines": not no_lines, "index": not no_index, "cache": not no_cache}
+    asked |= {
+        "sprites": not no_sprites,
+        "lines": not no_lines,
+        "index": not no_index,
+        "words": not no_words,
+        "cache": not no_cache,
+    }
     request = ExportRequest(**asked, columns=parse_columns(columns), tsv=not no_tsv, text=not no_text)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         run = write_export(request, progress, console.note)

@@ -12,9 +12,9 @@ import click
 from exporter.cli import console
 from exporter.cli.options import (
     Command,
-    access,
     database_options,
     debug_option,
+    engine_options,
     json_option,
     option,
     quiet_option,
@@ -143,6 +143,7 @@ WHAT, MODEL, CHUNKS, WEB, OUTPUT = "What", "Model", "Chunks", "Websites", "Outpu
 @quiet_option
 @debug_option
 @database_options
+@engine_options
 def ingest(
     more: Sequence[Path],
     urls: Sequence[str],
@@ -151,10 +152,6 @@ def ingest(
     as_json: bool,
     quiet: bool,
     debug: bool,
-    token: str | None,
-    headers: Sequence[str],
-    tenant: str | None,
-    database: str | None,
     **asked: Any,
 ) -> None:
     """Read websites and files into a collection: only what is new is embedded, so it can be repeated.
@@ -168,7 +165,6 @@ def ingest(
     """
     if more and not files:
         raise UsageError(f"what is {str(more[0])!r}? Name files by --files, and websites by --url")
-    asked["access"] = access(token, headers, tenant=tenant, database=database)
     from exporter.workflows.ingest import write_ingest
     from exporter.workflows.ingest_request import IngestRequest
 

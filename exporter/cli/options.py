@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -49,40 +51,92 @@ source_argument = click.argument("source", metavar="SOURCE")
 
 
 SERVED = "A Chroma server"
+HEADERS = "CHROMA_HEADERS"
+"""The environment's variable for headers, one a line."""
 
 
 def access_options(command: F) -> F:
-    """What a server wants to know; the command gets it as the keywords that `access` takes."""
+    """What a server wants to know; the command gets it as `access`, an `Access`."""
     seconds = option(
         "--timeout", group=SERVED, type=float, default=60.0, show_default=True, help="Seconds for an answer."
     )
-    return database_options(seconds(command))
+    return _database_options(seconds(_with_access(command, "timeout")))
 
 
 def database_options(command: F) -> F:
     """The same without a time-out."""
+    return _database_options(_with_access(command))
+
+
+def _with_access(command: F, *more: str) -> F:
+    @wraps(command)
+    def bundled(**given: Any) -> Any:
+        wanted = {name: given.pop(name) for name in ("token", "headers", "tenant", "database", "retries", "ca_file")}
+        return command(access=access(**wanted, **{name: given.pop(name) for name in more}), **given)
+
+    return cast(F, bundled)
+
+
+def _database_options(command: F) -> F:
     group = SERVED
     for decorate in (
+        option(
+            "--retries", group=group, metavar="N", type=int, default=4, show_default=True, help="Ask again so often."
+        ),
+        option(
+            "--ca-file",
+            group=group,
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Its certificate's authority, PEM.",
+        ),
         option("--database", group=group, metavar="NAME", envvar="CHROMA_DATABASE", help="Of a directory, too."),
         option("--tenant", group=group, metavar="NAME", envvar="CHROMA_TENANT", help="Default: default_tenant."),
-        option("--header", "headers", group=group, metavar="NAME:VALUE", multiple=True, help="Sent as it is."),
-        option("--token", group=group, metavar="TEXT", envvar="CHROMA_API_KEY", help="Or set CHROMA_API_KEY."),
+        option(
+            "--header",
+            "headers",
+            group=group,
+            metavar="NAME:VALUE|@FILE",
+            multiple=True,
+            help=f"Sent as it is. Or set {HEADERS}.",
+        ),
+        option(
+            "--token", group=group, metavar="TEXT|@FILE", envvar="CHROMA_API_KEY", help="Better: set CHROMA_API_KEY."
+        ),
     ):
         command = decorate(command)
     return command
 
 
 def access(token: str | None, headers: Sequence[str], **rest: Any) -> Access:
-    """The record of these options. Raises UsageError for a header without a colon."""
+    """The record of these options. Raises UsageError for a header without a colon, and for a file that can't be read.
+
+    Headers of the environment come first, so that those of the command line replace them.
+    """
     from exporter.sources import Access
 
-    named = {}
+    if rest["retries"] < 0 or rest.get("timeout", 1) <= 0:
+        raise UsageError("--retries must be at least 0, --timeout above 0")
+    lines = os.environ.get(HEADERS, "").splitlines()
     for header in headers:
-        name, colon, value = header.partition(":")
+        lines += _of_file("--header", header).splitlines() if header.startswith("@") else [header]
+    named = {}
+    for line in filter(str.strip, lines):
+        name, colon, value = line.partition(":")
         if not colon or not name.strip():
-            raise UsageError('--header takes a name and a value, as in --header "X-Team: search"')
+            raise UsageError(f'--header and {HEADERS} take a name and a value, as in --header "X-Team: search"')
         named[name.strip()] = value.strip()
-    return Access(token, named, **rest)
+    if token is not None and token.startswith("@"):
+        token = _of_file("--token", token).strip()
+    return Access(token or None, named, **rest)
+
+
+def _of_file(name: str, value: str) -> str:
+    try:
+        return Path(value[1:]).expanduser().read_text("utf-8")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"{name} @FILE: the file can't be read: {why}") from None
 
 
 collection_option = option("--collection", "-c", group="What", metavar="NAME", help="Needed when SOURCE holds several.")
@@ -156,6 +210,9 @@ def questions_options(name: str, *, required: bool) -> Callable[[F], F]:
     return decorate
 
 
+no_words_option = option(
+    "--no-words", group="Question", is_flag=True, help="Don't rank by plain words (BM25) beside the vectors of a set."
+)
 no_index_option = option(
     "--no-index", group="Question", is_flag=True, help="Don't ask what Chroma's own approximate index loses of a set."
 )
@@ -194,6 +251,27 @@ def redaction_options(command: F) -> F:
     return command
 
 
+def engine_options(command: F) -> F:
+    """Where the work is done; the command gets it as `engine`, `ray_address` and `workers`."""
+    group = "Where it is done (experimental)"
+    for decorate in (
+        option("--workers", group=group, metavar="N", type=int, help="On Ray; default: one for each processor."),
+        option(
+            "--ray-address", group=group, metavar="ADDRESS", help="Or set RAY_ADDRESS; else one starts on this machine."
+        ),
+        option(
+            "--engine",
+            group=group,
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="ray: on all workers of a Ray cluster.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
 columns_option = option(
     "--columns",
     group="Picture",
@@ -206,7 +284,7 @@ columns_option = option(
 
 def parse_columns(text: str) -> tuple[str, ...] | None:
     """What `--columns` names; None for all."""
-    return None if text == "all" else () if text == "none" else tuple(text.split(","))
+    return None if text == "all" else () if text == "none" else tuple(filter(None, map(str.strip, text.split(","))))
 
 
 json_option = option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON value on stdout.")

@@ -61,7 +61,11 @@ def sections(found: Found) -> Iterator[Section]:
         )
     verdicts = [(kind, f"{count:,}", REPAIRS[kind]) for kind, count in found["verdicts"].items() if count]
     yield ("verdict", "questions", f"what mends it (top {found['top_k']})"), verdicts
-    if words := found.get("lexical"):  # not in runs of older versions
+    own_index = found.get("index_recall")
+    recall = (
+        [] if own_index is None else [("Chroma's own index", f"{own_index:.3f}", f"of the exact top {found['top_k']}")]
+    )
+    if words := found.get("lexical"):  # not in runs of older versions, and not with --no-words
         cases = (
             ("both", "both"),
             ("only_vectors", "vectors only"),
@@ -69,9 +73,9 @@ def sections(found: Found) -> Iterator[Section]:
             ("neither", "neither"),
         )
         rows = [(told_as, f"{len(words[case]):,}", _some(words[case])) for case, told_as in cases]
-        if found["index_recall"] is not None:
-            rows.append(("Chroma's own index", f"{found['index_recall']:.3f}", f"of the exact top {found['top_k']}"))
-        yield ("answered by vectors or plain words (BM25)", "", f"which, in the top {found['top_k']}"), rows
+        yield ("answered by vectors or plain words (BM25)", "", f"which, in the top {found['top_k']}"), [*rows, *recall]
+    elif recall:
+        yield ("what the index returns", "", ""), recall
     wrong = [one for one in found["per_question"] if one["verdict"] not in (FOUND, ANSWER_UNKNOWN)]
     if wrong:
         hardest = sorted(wrong, key=_hardness)[:LISTED]

@@ -28,7 +28,7 @@ from exporter.cli.options import (
     type=click.Path(path_type=Path),
     default=Path("run.html"),
     show_default=True,
-    help="A .html, .zip or .parquet file.",
+    help="A .html, .zip or .parquet file; one that is there is replaced.",
 )
 @option("--map-only", group="Output", is_flag=True, help="A page without the vectors: small.")
 @columns_option

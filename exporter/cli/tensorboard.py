@@ -62,7 +62,7 @@ def serve_until_interrupted(
     With `quiet_stdout` the address goes to stderr: stdout holds one JSON value already.
     """
     from exporter.serving.hosts import is_loopback
-    from exporter.workflows.serve import log_directory, serve
+    from exporter.workflows.serve import serve
 
     for ending in ("SIGTERM", "SIGHUP"):  # the second: its terminal was closed; Windows has none
         if hasattr(signal, ending):
@@ -72,7 +72,7 @@ def serve_until_interrupted(
     elif settings.get("allow_hosts"):
         console.note("Warning: everybody whom the proxy lets through can read the documents in these runs")
     try:
-        with log_directory(logdir) as place, serve(place, notice=console.note, **settings) as server:
+        with serve(logdir, notice=console.note, **settings) as server:
             asked = settings.get("port", 6006)
             if asked not in (0, server.port):
                 console.note(f"port {asked} is taken, this is {server.port}")

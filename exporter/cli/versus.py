@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePath
+from pathlib import Path
 
 from exporter.cli.report import LISTED, Found, Section, short
 
@@ -11,12 +11,17 @@ from exporter.cli.report import LISTED, Found, Section, short
 def title(found: Found) -> str:
     """What was compared."""
     count = found["questions"]
-    names = [PurePath(found[side]).name for side in ("a", "b")]
+    names = [Path(found[side]).absolute().name for side in ("a", "b")]
     return f"A {names[0]}, B {names[1]}: {count:,} shared question{'' if count == 1 else 's'}"
 
 
 def sections(found: Found) -> Iterator[Section]:
-    """Headings and rows of the tables: figures, questions won and lost, verdicts, ranks."""
+    """Headings and rows of the tables: settings that differ, figures, questions won and lost, verdicts, ranks."""
+    if found["settings"]:
+        yield (
+            ("made with", "A", "B"),
+            [(name, _setting(one["a"]), _setting(one["b"])) for name, one in found["settings"].items()],
+        )
     if found["metrics"]:
         yield (
             ("metric", "A", "B", "difference", "p", ""),
@@ -45,6 +50,12 @@ def _proof(one: Found) -> str:
     if one["proven"]:
         return "better" if one["difference"] > 0 else "worse"
     return "not proven" if one["difference"] else "same"
+
+
+def _setting(value: str | float | None) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else f"{value:,g}"
 
 
 def _cell(value: object) -> str:

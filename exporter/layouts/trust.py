@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from exporter.layouts.pca import exponent
-from exporter.records import Float32, Float64, Int64
+from exporter.records import Float32, Float64, Floats, Int64
 
 SAMPLE = 2_000
 """Trustworthiness is quadratic in the rows, in memory too (160 GB for 100,000)."""
@@ -54,8 +54,13 @@ def as_the_page_has_them(vectors: Float32, centroid: Float32) -> Float32:
     if vectors.shape[1] < SPHERIZED_FROM:
         return vectors
     centred = vectors - centroid
-    lengths = np.linalg.norm(centred.astype(np.float64), axis=1)
+    lengths = _lengths(centred)
     return np.asarray(centred / np.where(lengths > 0, lengths, 1)[:, None], np.float32)
+
+
+def _lengths(vectors: Floats) -> Float64:
+    """(m,) in float64; numpy's own norm makes a second array of the squares, which takes three times as long."""
+    return np.asarray(np.sqrt(np.einsum("md,md->m", vectors, vectors, dtype=np.float64, casting="unsafe")))
 
 
 def page_distances(vectors: Float32, questions: Int64) -> Float64:
@@ -67,11 +72,11 @@ def page_distances(vectors: Float32, questions: Int64) -> Float64:
     """
     centroid = np.add.reduce(vectors, axis=0, dtype=np.float32) / np.float32(len(vectors))
     asked = as_the_page_has_them(vectors[questions], centroid).astype(np.float64)
-    own = np.linalg.norm(asked, axis=1)
+    own = _lengths(asked)
     found = np.empty((len(questions), len(vectors)))
     for start in range(0, len(vectors), _ROWS_AT_ONCE):
         rows = as_the_page_has_them(vectors[start : start + _ROWS_AT_ONCE], centroid).astype(np.float64)
-        lengths = np.outer(own, np.linalg.norm(rows, axis=1))
+        lengths = np.outer(own, _lengths(rows))
         cosines = np.divide(asked @ rows.T, lengths, out=np.full(lengths.shape, -np.inf), where=lengths > 0)
         found[:, start : start + _ROWS_AT_ONCE] = 1 - cosines
     return found

@@ -1,11 +1,15 @@
-"""Which chunks are shown, when there are more than the picture takes."""
+"""Which chunks are shown, when there are more than the picture takes; which are read, when there are far more."""
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from exporter.errors import UsageError
-from exporter.records import Int64, ManyScores, Scores
+from exporter.records import Bool, Float64, Int64, ManyScores, Scores
 
 
 def sample(scores: Scores | ManyScores, *, top_k: int, max_points: int, seed: int) -> Int64:
@@ -42,3 +46,67 @@ def _fill(shown: np.ndarray[tuple[int], np.dtype[np.bool_]], candidates: Int64, 
     missing = until - int(shown.sum())
     if missing > 0:
         shown[candidates[~shown[candidates]][:missing]] = True
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Ids in stored order, m of the `rows` that went by; (m,) `by_lot`: not asked for by name."""
+
+    ids: Sequence[str]
+    by_lot: Bool
+    rows: int
+
+
+def draw(pages: Iterable[Sequence[str]], wanted: Collection[str], room: int, seed: int) -> Drawn:
+    """The `wanted` ids, as far as they come by, and of the others so many drawn by lot that there are `room` in all.
+
+    A lot is a hash of seed and id, and the smallest win: so the draw does not depend on the order or the pages in which
+    ids come, every id is as likely, and no more than a page is kept beside the winners.
+    """
+    key = hashlib.blake2b(str(seed).encode(), digest_size=32).digest()
+    places: dict[str, int] = {}
+    ids: list[str] = []
+    lots, positions = np.empty(0, np.uint64), np.empty(0, np.int64)
+    rows, limit = 0, np.uint64(2**64 - 1)
+    for page in pages:
+        own = [(row, one) for row, one in enumerate(page, rows) if one in wanted]
+        places.update((one, row) for row, one in own)
+        given = np.fromiter((_lot(one, key) for one in page), np.uint64, len(page))
+        given[[row - rows for row, _ in own]] = limit
+        won = np.flatnonzero(given < limit)
+        ids += [page[row] for row in won.tolist()]
+        lots, positions = np.concatenate([lots, given[won]]), np.concatenate([positions, won + rows])
+        rows += len(page)
+        if len(lots) > room:
+            best = np.sort(np.argsort(lots, kind="stable")[:room])
+            ids, lots, positions = [ids[one] for one in best.tolist()], lots[best], positions[best]
+            limit = lots.max(initial=np.uint64(0))
+    won = np.argsort(lots, kind="stable")[: max(room - len(places), 0)]
+    chosen = [*((row, one, False) for one, row in places.items())]
+    chosen += [(int(positions[one]), ids[one], True) for one in won.tolist()]
+    chosen.sort()
+    return Drawn([one for _, one, _ in chosen], np.array([by_lot for *_, by_lot in chosen], bool), rows)
+
+
+def _lot(one: str, key: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(one.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest())
+
+
+def estimated_ranks(
+    distances: Float64, known: Bool, by_lot: Bool, rows: int
+) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    """(m,) ranks among all `rows` of m that were read, ascending with their (m,) distances.
+
+    `known` are the nearest that the index named, `by_lot` those that were drawn. Up to the last known one ranks count
+    what was read. Beyond, each drawn chunk stands for as many as were not read, divided among those drawn there; its
+    own rank is the middle of these.
+    """
+    order = np.argsort(distances, kind="stable")
+    last = distances[known].max(initial=-np.inf)
+    far = by_lot & (distances > last) & np.isfinite(distances)
+    each = (rows - len(distances)) / far.sum() + 1 if far.any() else 1.0
+    weights = np.where(far, each, 1.0)[order]
+    before = np.cumsum(weights) - weights
+    ranks = np.empty(len(distances), np.int32)
+    ranks[order] = np.minimum(np.floor(before + (weights - 1) / 2 + 1e-6) + 1, rows)
+    return ranks

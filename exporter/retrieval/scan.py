@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,12 +41,27 @@ def scan(
     of NaN) take part in nothing: they rank last, at a distance of infinity. Raises RowsError when no chunk has a
     vector, and for a vector that holds NaN or infinity among its numbers.
     """
+    return combine((score(batch, questions, matchers, metric) for batch in batches), metric)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of b chunks: (q, b) distances and who holds an answer; how many are of length 0, how many `lost`, and some ids of
+    these.
+    """
+
+    distances: Float64
+    answers: Bool
+    zero_vectors: int
+    lost: int
+    lost_ids: tuple[str, ...]
+
+
+def score(batch: Batch, questions: Sequence[Question], matchers: Sequence[Matcher | None], metric: Space) -> Part:
+    """One batch's part of a `scan`, wherever it is computed; `combine` makes the whole of them."""
     asked = [one if question.answers else None for question, one in zip(questions, matchers, strict=True)]
-
-    def hold(batch: Batch) -> Bool:
-        return holding(batch.texts, asked) if batch.texts else np.zeros((len(questions), len(batch)), bool)
-
-    return _scan(batches, questions, metric, hold)
+    held = holding(batch.texts, asked) if batch.texts else np.zeros((len(questions), len(batch)), bool)
+    return _part(batch, questions, metric, held)
 
 
 def survey(
@@ -122,20 +138,35 @@ def _merged(one: Standings | None, other: Standings, start: int) -> Standings:
 def _scan(
     batches: Iterable[Batch], questions: Sequence[Question], metric: Space, hold: Callable[[Batch], Bool]
 ) -> Scores:
+    return combine((_part(batch, questions, metric, hold(batch)) for batch in batches), metric)
+
+
+def _part(batch: Batch, questions: Sequence[Question], metric: Space, held: Bool) -> Part:
+    missing = np.asarray(np.isnan(batch.vectors).all(axis=1))
+    refuse_broken(batch, missing)
+    found = np.stack([distances(batch.vectors, question.vector, metric) for question in questions])
+    found[:, missing] = np.inf
+    return Part(
+        distances=found,
+        answers=held,
+        zero_vectors=int((~batch.vectors.any(axis=1)).sum()),
+        lost=int(missing.sum()),
+        lost_ids=tuple(batch.ids[i] for i in np.flatnonzero(missing)[:NAMED]),
+    )
+
+
+def combine(parts: Iterable[Part], metric: Space) -> Scores:
+    """The scores of all parts, in stored order. Raises RowsError when no chunk has a vector."""
     seen: list[Float64] = []
     held: list[Bool] = []
     zero_vectors = lost = 0
     lost_ids: list[str] = []
-    for batch in batches:
-        missing = np.asarray(np.isnan(batch.vectors).all(axis=1))
-        refuse_broken(batch, missing)
-        found = np.stack([distances(batch.vectors, question.vector, metric) for question in questions])
-        found[:, missing] = np.inf
-        seen.append(found)
-        held.append(hold(batch))
-        zero_vectors += int((~batch.vectors.any(axis=1)).sum())
-        lost += int(missing.sum())
-        lost_ids += [batch.ids[i] for i in np.flatnonzero(missing)[: NAMED - len(lost_ids)]]
+    for part in parts:
+        seen.append(part.distances)
+        held.append(part.answers)
+        zero_vectors += part.zero_vectors
+        lost += part.lost
+        lost_ids += part.lost_ids[: NAMED - len(lost_ids)]
     if not seen or lost == sum(found.shape[1] for found in seen):
         raise RowsError(f"none of the {lost:,} chunks has a vector, so nothing can be ranked: embed them first")
     every = np.concatenate(seen, axis=1)

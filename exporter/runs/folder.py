@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -69,10 +70,11 @@ def fill(
     Names carry hashes, so that no server can show an old file with a new one: each asset's name 12 hex digits of its
     content's, each tensor's name 4 of all tensors' values, the metadata, glyphs and bookmarks.
     """
-    assets = _Assets(folder)
-    metadata = assets.write("metadata", ".tsv", contents.table.to_tsv())
-    assets.link(metadata, METADATA)
-    prepared = [_Prepared(tensor, assets, tensor_format, metadata) for tensor in contents.tensors]
+    with ThreadPoolExecutor(1) as beside:  # images are compressed while other files are written and hashed
+        assets = _Assets(folder, _images(contents.tensors, beside))
+        metadata = assets.write("metadata", ".tsv", contents.table.to_tsv())
+        assets.link(metadata, METADATA)
+        prepared = [_Prepared(tensor, assets, tensor_format, metadata) for tensor in contents.tensors]
     hashed = manifest.digest(str(tensor).encode() for tensor in prepared)
     entries, shown = [], []
     for tensor in prepared:
@@ -104,16 +106,23 @@ def fill(
     columns = {"columns": list(contents.table.names), "renamed": dict(contents.table.renamed)}
     facts = {**contents.facts, "tensors": shown, "flat_map": flat, **columns}
     manifest.write(folder, facts, assets.hashes)
-    trial = f"{hashed[:12]} {now:.3f}"
-    shown_elsewhere = dashboards.events(contents.boards, trial, now) if contents.boards is not None else ()
+    boards = contents.boards
+    shown_elsewhere = () if boards is None else dashboards.events(boards, f"{boards.name} {hashed[:4]}".strip(), now)
     (folder / projector.events_name(now, mark)).write_bytes(projector.events(now, shown_elsewhere))
+
+
+def _images(shown: Sequence[Tensor], beside: Executor) -> dict[int, Future[bytes]]:
+    """The image of each list of glyphs, by the list's id: tensors share it."""
+    lists = {id(tensor.glyphs): tensor.glyphs for tensor in shown if tensor.glyphs}
+    return {key: beside.submit(atlas, drawn) for key, drawn in lists.items()}
 
 
 class _Assets:
     """Files of a run, hashed as they are written. `hashes`: sha256 by path relative to the run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, images: Mapping[int, Future[bytes]]) -> None:
         self.folder = folder
+        self._images = images
         self.hashes: dict[str, str] = {}
         self._atlases: dict[int, str] = {}
         (folder / ASSETS).mkdir()
@@ -142,9 +151,9 @@ class _Assets:
         self.hashes[path] = self.hashes[existing]
 
     def sprite(self, drawn: Sequence[Glyph]) -> str:
-        """The image of these glyphs; the same list is drawn once."""
+        """The image of these glyphs; that of one list is written once."""
         if id(drawn) not in self._atlases:
-            self._atlases[id(drawn)] = self.write("sprite", ".png", [atlas(drawn)])
+            self._atlases[id(drawn)] = self.write("sprite", ".png", [self._images[id(drawn)].result()])
         return self._atlases[id(drawn)]
 
 

@@ -50,11 +50,15 @@ _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0xFEFF], " ")
 
 @dataclass(frozen=True)
 class Table:
-    """What metadata.tsv holds: one cell a row and column, and the keys that had to be renamed (key -> column)."""
+    """What metadata.tsv holds: one cell a row and column, and the keys that had to be renamed (key -> column).
+
+    `not_shown`: keys of the collection that no column is of.
+    """
 
     names: Sequence[str]
     columns: Sequence[Sequence[str]]
     renamed: Mapping[str, str]
+    not_shown: Sequence[str] = ()
 
     def to_tsv(self) -> Iterator[bytes]:
         """UTF-8, a header, LF at each line's end; some lines at a time."""
@@ -68,8 +72,9 @@ def table(points: Points, *, columns: Sequence[str] | None = None, text_length: 
 
     With `lines` a last column joins each question with its hits.
     """
+    printed = columns is None or "page_label" in columns
     fixed: dict[str, Sequence[str]] = {
-        "label": [text_cell(label, LABEL_LENGTH) for label in _labels(points)],
+        "label": [text_cell(label, LABEL_LENGTH) for label in _labels(points, printed)],
         "source": _text_cells(points.sources, text_length),
         "page": page_column([points.page(row) for row in range(len(points))]),
         "distance": [number_cell(value) for value in points.distance.tolist()],
@@ -88,14 +93,15 @@ def table(points: Points, *, columns: Sequence[str] | None = None, text_length: 
     fixed["id"] = [text_cell(value, text_length) for value in points.ids]
     fixed["text"] = [text_cell(value, text_length) for value in points.texts]
     own = sorted({key for metadata in points.metadatas for key in metadata or ()} - {"source", "page"})
-    own = own if columns is None else [key for key in columns if key in own]
+    not_shown = [] if columns is None else sorted(set(own) - set(columns))
+    own = own if columns is None else [key for key in dict.fromkeys(columns) if key in own]
     names = _names(own)
     cells = [own_column([(metadata or {}).get(key) for metadata in points.metadatas], text_length) for key in own]
     renamed = {key: name for key, name in zip(own, names, strict=True) if key != name}
     if lines:
         names.append(LINES)
         cells.append([str(row) if row >= 0 else "" for row in points.fan.tolist()])
-    return Table([*fixed, *names], [*fixed.values(), *cells], renamed)
+    return Table([*fixed, *names], [*fixed.values(), *cells], renamed, not_shown)
 
 
 def text_cell(text: str | None, length: int) -> str:
@@ -189,7 +195,8 @@ def is_number_to_the_page(cell: str) -> bool:
     return not stripped or _NUMBER_IN_JAVASCRIPT.fullmatch(stripped) is not None
 
 
-def _labels(points: Points) -> Iterator[str]:
+def _labels(points: Points, printed: bool) -> Iterator[str]:
+    """`printed`: with the page as it is printed, where the loader kept that."""
     several = points.questions > 1
     place_of = lru_cache(maxsize=_REMEMBERED)(place_label)
     which = points.question.tolist()
@@ -199,7 +206,7 @@ def _labels(points: Points) -> Iterator[str]:
         if role == QUESTION:
             yield f"★ q{which[row] + 1} {points.texts[row]}" if several else "★ question"
             continue
-        page = (points.metadatas[row] or {}).get("page_label", points.page(row))
+        page = (points.metadatas[row] or {}).get("page_label", points.page(row)) if printed else points.page(row)
         place = place_of(points.sources[row] or points.ids[row], "" if page is None else f" p. {page}")
         tick = "✓ " if holds else ""
         if by >= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,18 @@ def events(now: float, more: Iterable[Any] = ()) -> bytes:
     for one in (event, *more):
         writer.write(one.SerializeToString())
     return written.getvalue()
+
+
+def read_events(path: Path) -> Iterator[Any]:
+    """The `Event`s of a file that `events` wrote, but for its first, which says the file's version; as many as are
+    whole, which is what TensorBoard shows.
+    """
+    notf.without_tensorflow()
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+    for event in LegacyEventFileLoader(str(path)).Load():
+        if event.HasField("summary"):
+            yield event
 
 
 def holds_event(path: Path) -> bool:

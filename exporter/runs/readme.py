@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+README = "README.txt"
 _SHOWN = 3
 """Questions whose hits are listed; of a set the hardest."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from hashlib import sha256
 from secrets import token_bytes
+from types import MappingProxyType
 from typing import Any
 
 from exporter.errors import UsageError
@@ -20,7 +21,10 @@ ANONYMOUS = re.compile(r"id-[0-9a-f]{12}")
 GONE = "(removed)"
 _BY_SOURCE = (*SOURCE_KEYS, "source_group")
 _BY_PAGE = ("page", "page_label")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MADE_HERE = frozenset(FIXED_COLUMNS) - {"source", "page", "text", "id"}
+JOINT_COLUMNS = ("system", "moved", "verdict")
+"""What a run of two others on one map has besides: made by it, so no keys of a collection."""
 _BEFORE_THE_PLACE = re.compile(r"(?:q[0-9]+ )?(?:#[0-9]+ (?:✓ )?|✓ rank [0-9]+ · )")
 """What a label begins with, if its row is no plain chunk (`metadata._labels`)."""
 
@@ -72,33 +76,46 @@ class Redaction:
         """What stands for an id, as metadata.tsv spells it; the same for the same, within this record's life."""
         return f"id-{hmac.new(self._secret, cell.encode('utf-8', 'replace'), sha256).hexdigest()[:12]}"
 
-    def record(self, dropped: Sequence[str] = ()) -> dict[str, Any]:
-        """What the manifest says of it, and `verify` checks."""
+    def record(self, dropped: Sequence[str] = (), before: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
+        """What the manifest says of it, and `verify` checks; with what was taken out `before`."""
         return {
-            "text": self.hides_text,
-            "ids": self.hides_ids,
-            "columns": sorted(self.hidden),
-            "left_out": sorted(dropped),
+            "text": self.hides_text or bool(before.get("text")),
+            "ids": self.hides_ids or bool(before.get("ids")),
+            "columns": sorted(self.hidden.union(before.get("columns", ()))),
+            "left_out": sorted({*dropped, *before.get("left_out", ())}),
         }
 
 
-def dropped(table: Table, redaction: Redaction) -> list[str]:
+def own_columns(names: Sequence[str], *, joint: bool = False) -> list[str]:
+    """The collection's own keys among the columns of a run, or of two that were `joint`."""
+    made = {*FIXED_COLUMNS, LINES, *(JOINT_COLUMNS if joint else ())}
+    return [name for name in names if name not in made]
+
+
+def dropped(table: Table, redaction: Redaction, *, joint: bool = False) -> list[str]:
     """The columns that a redaction leaves out. Raises UsageError for one that is not there."""
-    own = _own(table.names)
+    own = own_columns(table.names, joint=joint)
     keys = {column: key for key, column in table.renamed.items()}
     known = {name for column in own for name in (column, keys.get(column, column))}
-    unknown = sorted(set(redaction.cells) - known - {"text", "id", *_BY_SOURCE, *_BY_PAGE})
-    if unknown:
+    always = {"source", "page", "text", "id", *_BY_SOURCE, *_BY_PAGE, *table.not_shown}
+    if unknown := sorted(set(redaction.cells) - known - always):
         there = ", ".join(["source", "page", "text", "id", *own])
         raise UsageError(f"there is no column {', '.join(unknown)} to redact: the run has {there}")
+    if unknown := sorted(set(redaction.columns or ()) - known - set(FIXED_COLUMNS)):
+        there = ", ".join(own) or "none"
+        raise UsageError(
+            f"there is no column {', '.join(unknown)} to keep: of the collection's own the run has {there}"
+        )
     if redaction.columns is None:
         return []
     kept = set(redaction.columns)
     return [column for column in own if not kept & {column, keys.get(column, column)}]
 
 
-def redact_table(table: Table, redaction: Redaction) -> Table:
-    """The rows without what is to go. Labels are made anew where they said it."""
+def redact_table(table: Table, redaction: Redaction, *, joint: bool = False) -> Table:
+    """The rows without what is to go. Labels are made anew where they said it; of two runs that were `joint`, each
+    begins with its run's letter.
+    """
     cells = dict(zip(table.names, table.columns, strict=True))
     keys = {column: key for key, column in table.renamed.items()}
     gone, roles = redaction.hidden, cells["role"]
@@ -111,9 +128,10 @@ def redact_table(table: Table, redaction: Redaction) -> Table:
             cells[column] = _where_chunk(roles, cells[column], partial(_instead, missing))
     if redaction.hides_text:
         cells["text"] = _where_chunk(roles, cells["text"], lambda cell: MISSING_TEXT)
-    away = dropped(table, redaction)
+    away = dropped(table, redaction, joint=joint)
     if redaction.hides_ids or gone & {"source", "page"} or "page_label" in away:
-        cells["label"] = list(_labels(cells, keep_printed="page_label" not in away))
+        letters = 2 if joint else 0  # "A " or "B "
+        cells["label"] = list(_labels(cells, keep_printed="page_label" not in away, letters=letters))
     for column in away:
         del cells[column]
     renamed = {key: column for key, column in table.renamed.items() if column not in away}
@@ -139,10 +157,6 @@ def redaction_faults(record: Any, names: Sequence[str], lines: Sequence[Sequence
             yield f"it has a column {column}, which was left out"
 
 
-def _own(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name not in FIXED_COLUMNS and name != LINES]
-
-
 def _instead(missing: str, cell: str) -> str:
     return missing
 
@@ -151,8 +165,8 @@ def _where_chunk(roles: Sequence[str], cells: Sequence[str], change: Callable[[s
     return [cell if role == QUESTION else change(cell) for role, cell in zip(roles, cells, strict=True)]
 
 
-def _labels(cells: Mapping[str, Collection[str]], *, keep_printed: bool) -> Iterator[str]:
-    """As `metadata.table` would have made them of what is left."""
+def _labels(cells: Mapping[str, Collection[str]], *, keep_printed: bool, letters: int) -> Iterator[str]:
+    """As `metadata.table` would have made them of what is left, after the first `letters` of each."""
     pages = cells.get("page_label") if keep_printed else None
     rows = zip(cells["label"], cells["role"], cells["source"], cells["id"], cells["page"], strict=True)
     printed = list(pages) if pages is not None else [MISSING_TEXT] * len(cells["label"])
@@ -160,8 +174,8 @@ def _labels(cells: Mapping[str, Collection[str]], *, keep_printed: bool) -> Iter
         if role == QUESTION:
             yield label
             continue
-        begin = None if role == CHUNK else _BEFORE_THE_PLACE.match(label)
+        begin = None if role == CHUNK else _BEFORE_THE_PLACE.match(label, letters)
         shown = own_page if own_page not in (MISSING_TEXT, MISSING_NUMBER) else page
         ending = "" if shown in (MISSING_TEXT, MISSING_NUMBER) else f" p. {shown.removeprefix(chr(39))}"
         place = place_label(chunk if source == MISSING_TEXT else source.removeprefix("'"), ending)
-        yield f"{begin[0] if begin else ''}{place}"[:LABEL_LENGTH]
+        yield f"{label[:letters]}{begin[0] if begin else ''}{place}"[:LABEL_LENGTH]

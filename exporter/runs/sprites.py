@@ -1,6 +1,9 @@
 """Glyphs: what a point is, seen without a click. Stock TensorBoard shows nothing else before one.
 
 Filled: retrieved. Square: holds the answer. Number: rank. Star: question. Small grey disc: chunk.
+
+Where two systems stand in one picture, the second one's have other shapes, so that they are told apart in grey, too: a
+diamond holds the answer, the star is hollow, a chunk is a small dark diamond.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 GREY, ORANGE, GREEN, BLACK, WHITE = "#B2BACA", "#CC5200", "#00704A", "#101010", "#FFFFFF"
-BLUE, LIGHT_BLUE = "#1F5FBF", "#A3C4F0"
-OTHERS_CHUNK, OTHERS_QUESTION = "other's chunk", "other's question"
+BLUE = "#1F5FBF"
+OTHERS_CHUNK, OTHERS_ANSWER, OTHERS_QUESTION = "other's chunk", "other's answer", "other's question"
 """Where two systems stand in one picture: the roles of the second one's rows."""
 COLOURS = {
     CHUNK: GREY,
@@ -29,7 +32,8 @@ COLOURS = {
     RETRIEVED: ORANGE,
     RETRIEVED_ANSWER: GREEN,
     QUESTION: BLACK,
-    OTHERS_CHUNK: LIGHT_BLUE,
+    OTHERS_CHUNK: BLUE,
+    OTHERS_ANSWER: GREEN,
     OTHERS_QUESTION: BLUE,
 }
 
@@ -48,7 +52,10 @@ _NOBODYS = (255, 0, 255)
 _COMPRESSION = 3
 LEFT_OUT = "left out"
 """The role of a row that a still picture leaves out; no sprite has it."""
-_NARROWER = {1: 1.0, 2: 0.82, 3: 0.6, 4: 0.46}
+_NARROWER = {1: 1.0, 2: 0.82, 3: 0.6}
+LAST_NUMBER = 999
+"""Longer ones can't be read in a cell, and each is a drawing of its own: words that stand in every chunk make as many
+answers."""
 
 
 class Glyph(NamedTuple):
@@ -59,8 +66,9 @@ class Glyph(NamedTuple):
 
 
 def glyphs(points: Points) -> list[Glyph]:
-    """One a row, with the best rank of what was retrieved, and the rank of what holds an answer."""
+    """One a row, with the best rank of what was retrieved, and the rank of what holds an answer; none above 999."""
     ranks = np.where(points.retrieved_by >= 0, points.retrieved_rank, points.answer_rank)
+    ranks[ranks > LAST_NUMBER] = 0
     plain = {CHUNK: Glyph(CHUNK), QUESTION: Glyph(QUESTION)}
     return [plain.get(role) or Glyph(role, rank) for role, rank in zip(points.roles, ranks.tolist(), strict=True)]
 
@@ -82,10 +90,12 @@ def atlas(rows: Sequence[Glyph]) -> bytes:
     chunk = Glyph(CHUNK)
     sheet = np.tile(_indexed(chunk, size), (side, side))  # nearly all are plain chunks
     cells = sheet.reshape(side, size, side, size).swapaxes(1, 2)
-    images = {glyph: _indexed(glyph, size) for glyph in set(rows)}
+    places: dict[Glyph, list[int]] = {}
     for place, glyph in enumerate(rows):
         if glyph != chunk:
-            cells[divmod(place, side)] = images[glyph]
+            places.setdefault(glyph, []).append(place)
+    for glyph, its in places.items():
+        cells[np.divmod(its, side)] = _indexed(glyph, size)
     cells[np.divmod(np.arange(len(rows), side**2), side)] = _CLEAR
     image = Image.fromarray(sheet)
     image.putpalette(_palette())
@@ -131,9 +141,14 @@ def _indexed(glyph: Glyph, size: int) -> npt.NDArray[np.uint8]:
         pen.rectangle(_box(big, 0.82), fill=colour)
         _number(image, glyph.number, WHITE)
     elif glyph.role == OTHERS_CHUNK:
-        pen.ellipse(_box(big, _DISC), fill=colour)
+        pen.polygon(_diamond(big, _DISC * 1.25), fill=colour)
+    elif glyph.role == OTHERS_ANSWER:
+        pen.polygon(_diamond(big, 1), fill=colour)
+        pen.polygon(_diamond(big, 0.6), fill=WHITE)
     else:
         pen.polygon(_star(big), fill=colour)
+        if glyph.role == OTHERS_QUESTION:
+            pen.polygon(_star(big, 0.5), fill=WHITE)
     small = image.resize((size, size), Image.Resampling.LANCZOS)
     palette = Image.new("P", (1, 1))
     palette.putpalette(_palette(clear=_NOBODYS))
@@ -163,11 +178,17 @@ def _box(big: int, share: float) -> tuple[float, float, float, float]:
     return (big / 2 - edge, big / 2 - edge, big / 2 + edge - 1, big / 2 + edge - 1)
 
 
-def _star(big: int) -> list[tuple[float, float]]:
+def _diamond(big: int, share: float) -> list[tuple[float, float]]:
+    """A square on its corner."""
+    middle, edge = (big - 1) / 2, min(share, 1 - 4 * _SMOOTH / big) * big / 2
+    return [(middle, middle - edge), (middle + edge, middle), (middle, middle + edge), (middle - edge, middle)]
+
+
+def _star(big: int, share: float = 1) -> list[tuple[float, float]]:
     """Five points, 94 % of the cell across; the inner radius half of the outer, so that it stays solid when small."""
     corners = []
     for corner in range(10):
-        radius = big * 0.47 * (0.5 if corner % 2 else 1)
+        radius = big * 0.47 * share * (0.5 if corner % 2 else 1)
         turn = math.pi * corner / 5
         corners.append((big / 2 + radius * math.sin(turn), big * 0.54 - radius * math.cos(turn)))
     return corners
@@ -177,7 +198,7 @@ def _number(image: Image, number: int, colour: str, share: float = 1) -> None:
     from PIL import ImageDraw
 
     text = str(number)
-    font = _font(round(image.height * share * _FONT * _NARROWER.get(len(text), 0.36)))
+    font = _font(round(image.height * share * _FONT * _NARROWER[len(text)]))
     ImageDraw.Draw(image).text((image.width / 2, image.height / 2), text, fill=colour, font=font, anchor="mm")
 
 

@@ -90,6 +90,25 @@ def write_checkpoint(folder: Path, prefix: str, name: str, values: Float32) -> l
     return [state, *sorted(folder.glob(f"{prefix}.*"))]
 
 
+def read_checkpoint(folder: Path, name: str) -> Float32:
+    """The variable of this name of the latest checkpoint in a folder, read by a process of its own.
+
+    Raises OutputError when TensorFlow is not installed or fails.
+    """
+    if not has_tensorflow():
+        raise OutputError(
+            f"the vectors of {folder} are in a checkpoint only, and reading it needs TensorFlow: pip install "
+            "tensorflow-cpu, or export it without --no-tsv"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        array = Path(scratch) / "values.npy"
+        done = run_module(__name__, str(array), str(folder), name, "read")
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise OutputError(f"TensorFlow could not read the checkpoint of {folder}: {reason[:200]}")
+        return np.asarray(np.load(array), np.float32)
+
+
 def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """One of our modules in a process of its own, to its end."""
     command = interpreter.command(module, *arguments)
@@ -107,5 +126,15 @@ def _write_with_tensorflow(array: str, prefix: str, name: str) -> None:
         raise SystemExit("what was read back is not what was written")
 
 
+def _read_with_tensorflow(array: str, folder: str, name: str) -> None:
+    """Runs in the process that `read_checkpoint` starts."""
+    import tensorflow as tf
+
+    np.save(array, tf.train.load_checkpoint(folder).get_tensor(name))
+
+
 if __name__ == "__main__":
-    _write_with_tensorflow(*sys.argv[1:])
+    if sys.argv[4:] == ["read"]:
+        _read_with_tensorflow(*sys.argv[1:4])
+    else:
+        _write_with_tensorflow(*sys.argv[1:])

@@ -17,14 +17,16 @@ import orjson
 
 from exporter.records import Float32
 from exporter.runs import manifest, notf, projector
-from exporter.runs.folder import ASSETS, METADATA
-from exporter.runs.metadata import LINES, read_as_the_page_does
-from exporter.runs.redaction import ANONYMOUS, redaction_faults
-from exporter.runs.tensors import run_module
+from exporter.runs.folder import ASSETS, METADATA, VECTORS
+from exporter.runs.metadata import LINES, MISSING_TEXT, read_as_the_page_does
+from exporter.runs.redaction import ANONYMOUS, GONE, redaction_faults
+from exporter.runs.tensors import read_checkpoint, run_module
 
 ROWS_SHOWN = 100_000
 """The page asks for the first 100,000 rows and no more."""
 ROWS_AT_ONCE = 10_000
+MADE_FOR_PARQUET = ("x", "y", "z", "flat_x", "flat_y", "vector")
+"""Columns of points.parquet that metadata.tsv has not; the collection's own key of such a name is `meta_` and it."""
 LARGEST_ATLAS = 8192
 """Pixels each way of the image that holds the glyphs."""
 REQUIRED_COLUMNS = ("label", "source", "page", "distance", "contains_answer", "is_question")
@@ -78,6 +80,18 @@ def read_tensor(run: Path, path: str, shape: tuple[int, int]) -> Float32:
     return np.fromfile(run / path, "<f4").reshape(shape)
 
 
+def read_shown(run: Path, told: Mapping[str, Any]) -> Float32:
+    """A tensor that a manifest tells of, from its file, from vectors.tsv, or else from the run's checkpoint.
+
+    Raises ValueError when it has another shape, OSError when it is nowhere, OutputError when a checkpoint can't be
+    read here.
+    """
+    path, shape = told["file"] or VECTORS, (told["shape"][0], told["shape"][1])
+    if told["file"] or (run / VECTORS).is_file() or not (run / projector.CHECKPOINT).is_file():
+        return read_tensor(run, path, shape)
+    return read_checkpoint(run, told["name"]).reshape(shape)
+
+
 def _changed_files(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
     recorded = facts["files"]
     try:
@@ -103,6 +117,8 @@ def _still_told(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
     """What a redacted run holds all the same, in any of its tables."""
     if "redacted" not in facts:
         return
+    for path in sorted(run.glob("*.parquet")):
+        yield from _still_in_parquet(path, facts["redacted"])
     for path in [run / METADATA, *sorted(run.glob(f"{ASSETS}/metadata-*.tsv"))]:
         try:
             with path.open(encoding="utf-8") as file:
@@ -116,6 +132,35 @@ def _still_told(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"{manifest.MANIFEST} holds texts, which were taken out"
     if facts["redacted"].get("ids") and not all(ANONYMOUS.fullmatch(hit["id"]) for hit in hits):
         yield f"{manifest.MANIFEST} holds ids, which were taken out"
+    answers = [answer for question in facts["questions"] for answer in question.get("answers", ())]
+    if facts["redacted"].get("text") and any(answer != GONE for answer in answers):
+        yield f"{manifest.MANIFEST} holds answers, which were taken out with the texts"
+
+
+def _still_in_parquet(path: Path, record: Any) -> Iterator[str]:
+    """The same of points.parquet, whose empty cells are none at all."""
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        yield f"{path.name} can't be looked into without pyarrow: pip install pyarrow, then verify again"
+        return
+    try:
+        with ParquetFile(path) as file:
+            stored = [name for name in file.schema_arrow.names if name not in MADE_FOR_PARQUET]
+            cells = file.read(stored).to_pydict()
+        columns = [[MISSING_TEXT if cell is None else str(cell) for cell in cells[name]] for name in stored]
+        names = [_own_name(name) for name in stored]
+        for fault in redaction_faults(record, names, list(zip(*columns, strict=True))):
+            yield f"{path.name}: {fault}"
+    except (OSError, KeyError, ArrowException) as error:
+        yield f"{path.name} can't be read: {error}"
+
+
+def _own_name(column: str) -> str:
+    """What metadata.tsv calls a column of points.parquet."""
+    bare = column.removeprefix("meta_")
+    return bare if bare in MADE_FOR_PARQUET else column
 
 
 def _unlisted(run: Path, mark: str) -> Iterator[str]:

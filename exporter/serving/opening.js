@@ -187,7 +187,7 @@
       before: (dataSet, metadata, metadataPath) => {
         const entry = dataPanel.projectorConfig?.embeddings?.find((each) => each.tensorName === dataPanel.selectedTensor);
         const isUploaded = metadataPath !== entry?.metadataPath;
-        isNew = Boolean(dataSet) && !isUploaded && isOurs(metadata?.pointsInfo?.[0]);
+        isNew = Boolean(dataSet) && !isUploaded && isOurs(metadata?.pointsInfo?.[0], true);
         seen.replaceChildren();
         hits.remove();
         delete stage.dataset.opened;
@@ -210,8 +210,10 @@
     });
   }
 
-  function isOurs(metadata) {
-    return Boolean(metadata) && ['role', 'closeness', 'is_question'].every((column) => column in metadata);
+  /** A run of ours; of two runs on one map, when `joint` may be meant too. */
+  function isOurs(metadata, joint = false) {
+    const has = (...columns) => columns.every((column) => column in metadata);
+    return Boolean(metadata) && has('role', 'is_question') && (has('closeness') || (joint && has('system', 'moved')));
   }
 
   async function open(dataSet) {

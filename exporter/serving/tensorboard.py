@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -55,7 +55,7 @@ def start(
     """Start TensorBoard in a process of its own, and return when its Projector has a run to show.
 
     `port`, `host`, `bind_all` and `path_prefix` mean what they do for TensorBoard (plugins/core/core_plugin.py:708,
-    program.py:689-755, 2.21.0), but for any port that is taken, the next free one is used; `asked_port` tells. 0 is
+    program.py:689-755, 2.21.0), but for any port that is taken, the next free one is used; `port` tells. 0 is
     any free one. `stock` serves TensorBoard's own Projector, which doesn't see that a run was rewritten. It answers to
     the names of where it listens, and to `allow_hosts`; a request for any other gets 403. `asking` answers what is
     asked in the page; without it, and in the stock page, nothing can be asked. It is closed with the server.
@@ -114,6 +114,7 @@ class Server:
         self._chatter: deque[str] = deque(maxlen=5)
         self._lock = threading.Lock()  # between stopping and starting again
         self._stopping = False
+        self._at_end: list[Callable[[], None]] = []
         self._process = _launch(settings)
         self._supervisor = threading.Thread(target=self._supervise, name="TensorBoard supervisor", daemon=True)
         self._supervisor.start()
@@ -135,11 +136,6 @@ class Server:
         return f"{self._url}#projector"
 
     @property
-    def asked_port(self) -> int:
-        """The port that was asked for; `port` is another one when this was taken, or 0."""
-        return self._settings.port
-
-    @property
     def port(self) -> int:
         """The port on which it listens."""
         return urlsplit(self._url).port or 0
@@ -148,6 +144,10 @@ class Server:
     def pid(self) -> int:
         """Its process; another one after a start with TensorFlow."""
         return self._process.pid
+
+    def at_end(self, do: Callable[[], None]) -> None:
+        """Have something done when it is stopped; as often as that."""
+        self._at_end.append(do)
 
     def stop(self) -> None:
         """End it, and wait until it has ended. Stopping again does nothing."""
@@ -158,6 +158,8 @@ class Server:
         self._questions.shutdown(cancel_futures=True)
         if self._asking is not None:
             self._asking.close()
+        for do in self._at_end:
+            do()
 
     def wait(self) -> None:
         """Wait until it is stopped. Raises ServingError when it has ended by itself."""

@@ -49,7 +49,14 @@ def _add(archive: ZipFile, run: Path, name: str) -> None:
     path = run / name
     if not path.is_file() or not path.resolve().is_relative_to(run.resolve()):
         raise OutputError(f"{run} is not whole: {name} is missing; export it again")
-    archive.write(path, f"{run.resolve().name}/{name}", ZIP_STORED if path.suffix == ".png" else ZIP_DEFLATED)
+    archive.write(
+        path, f"{plain_name(run.resolve().name)}/{name}", ZIP_STORED if path.suffix == ".png" else ZIP_DEFLATED
+    )
+
+
+def plain_name(name: str) -> str:
+    """A name that a run can have: the page puts it into addresses as it is."""
+    return re.sub(r"[^A-Za-z0-9._ -]+", "-", name).strip(" .-")[:60] or "run"
 
 
 def unpack(source: Path, into: Path, *, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES) -> Path:
@@ -61,7 +68,7 @@ def unpack(source: Path, into: Path, *, most_files: int = MOST_FILES, most_bytes
     try:
         with ZipFile(source) as archive:
             entries = list(_checked(archive.infolist(), most_files, most_bytes))
-            root = into / "logs" / re.sub(r"[^A-Za-z0-9._-]+", "-", source.stem).strip(".-")[:60]
+            root = into / "logs" / plain_name(source.stem)
             left = most_bytes
             for entry, parts in entries:
                 left -= _extract(archive, entry, root.joinpath(*parts), left)
@@ -75,9 +82,17 @@ def unpack(source: Path, into: Path, *, most_files: int = MOST_FILES, most_bytes
     for config in configs:
         _refuse_paths_outside(source, config.parent)
         _link_twins(source, config.parent)
+        _rename_plainly(config.parent, root)
     if not configs:
         raise ServingError(f"{source} holds no run: it has no {CONFIG}")
     return root.parent if (root / CONFIG).exists() else root
+
+
+def _rename_plainly(run: Path, root: Path) -> None:
+    """Where two have one name then, the second keeps its own."""
+    plain = run.with_name(plain_name(run.name))
+    if run != root and not plain.exists():
+        run.rename(plain)
 
 
 class _Refused(Exception):

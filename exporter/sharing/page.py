@@ -26,13 +26,17 @@ from exporter.runs import manifest
 from exporter.runs.folder import METADATA, VECTORS
 from exporter.runs.metadata import read_as_the_page_does, text_cell
 from exporter.runs.projector import read_config
-from exporter.runs.verify import read_tensor
+from exporter.runs.verify import read_shown
 
 LARGEST = 300_000_000
 """Bytes of a page. Browsers hold a text of half a gigabyte at most, and the page needs its files twice to unpack."""
 TABLES = 200
 """Questions whose hits are listed; a set can have thousands."""
 _WHOLE_TEXT = 10_000  # characters of a cell
+_COLUMNS = (("source", (None,)), ("page", (None, -1)), ("text", ("",)))
+"""Of a hit, with what stands there for nothing."""
+_CLASSES = dict.fromkeys(("rank", "distance", "page"), ' class="number"') | {"text": ' class="wide"'}
+_SMALL = ' class="small"'
 _SCRIPT = "shared.js"
 _COMPONENT = "tensorboard/plugins/projector/tf_projector_plugin/projector_binary.js"
 _POLICY = (
@@ -52,15 +56,18 @@ summary { cursor: pointer; padding: 4px 0; }
 .question { font-weight: 700; unicode-bidi: isolate; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 th { text-align: left; color: #555; font-weight: 500; }
-td, th { padding: 2px 12px 2px 0; vertical-align: top; unicode-bidi: isolate; overflow-wrap: anywhere; }
-td.number, th.number { text-align: right; overflow-wrap: normal; white-space: nowrap; }
-td.place { max-width: 24em; }
-th:last-child { width: 60%; }
+td, th { padding: 2px 12px 2px 0; vertical-align: top; unicode-bidi: isolate; overflow-wrap: break-word; }
+td.number, th { white-space: nowrap; }
+td.number, th.number { text-align: right; }
+td.place { min-width: 9em; max-width: 24em; overflow-wrap: anywhere; }
+th.wide { width: 100%; }
+td.wide { overflow-wrap: anywhere; }
+table.small { width: auto; }
 td div { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }
 tr.selected div { display: block; }
 tr[data-row] { cursor: pointer; }
 tr[data-row]:hover, tr[data-row]:focus { background: #f2f5fa; outline: none; }
-tr.selected { background: #fde8d8; }
+tr[data-row].selected { background: #fde8d8; }
 .answer { color: #00704A; white-space: nowrap; }
 figure { margin: 8px 0; }
 pre { white-space: pre-wrap; }
@@ -103,7 +110,7 @@ def page(
         "<!doctype html>\n" + _notice() + '<html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY.format(hashes=_hashes(scripts))}">',
         '<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">',
-        f"<title>{_text(facts['questions'][0]['text'])} · chroma-projector</title><style>{_STYLE}</style></head><body>",
+        f"<title>{_text(_title(facts))} · chroma-projector</title><style>{_STYLE}</style></head><body>",
         '<div id="picture"><p class="message">The picture is being laid out …</p>',
         '<noscript><p class="message">The picture needs JavaScript.</p></noscript></div>',
         f'<div id="told">{"".join(_told(run, facts, map_only))}</div>',
@@ -135,20 +142,20 @@ def _carried(run: Path, facts: Mapping[str, Any], map_only: bool) -> tuple[list[
             files[name] = (run / name).read_bytes()
         return name
 
-    kinds = {entry["name"]: entry["kind"] for entry in facts["tensors"]}
+    told_of = {entry["name"]: entry for entry in facts["tensors"]}
     try:
         for entry in sorted(read_config(run).embeddings, key=lambda entry: str(entry.tensor_name)):
-            if map_only and kinds.get(entry.tensor_name) == "vectors":
+            if map_only and told_of[entry.tensor_name]["kind"] == "vectors":
                 continue
             rows, dimension = entry.tensor_shape
-            path = entry.tensor_path or VECTORS  # in a checkpoint, then here as text too
-            values = read_tensor(run, path, (rows, dimension))
+            values = read_shown(run, told_of[entry.tensor_name])
+            path = entry.tensor_path or VECTORS
             files[path] = np.ascontiguousarray(values, "<f4").tobytes()
             sprite = carry(entry.sprite.image_path) if entry.HasField("sprite") else None
             bookmarks = carry(entry.bookmarks_path) if entry.bookmarks_path else None
             metadata, cell = carry(entry.metadata_path), tuple(entry.sprite.single_image_dim)
             shown.append(Shown(entry.tensor_name, (rows, dimension), path, metadata, bookmarks, sprite, cell))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise OutputError(f"{run} is not whole ({error}): chroma-projector verify names what is missing") from error
     if not shown:
         raise UsageError(f"{run} has no map: leave --map-only away, or export it with --projection auto")
@@ -158,7 +165,24 @@ def _carried(run: Path, facts: Mapping[str, Any], map_only: bool) -> tuple[list[
 # ---------------------------------------------------------------- what the Projector can't show
 
 
+def _title(facts: Mapping[str, Any]) -> str:
+    if "comparison" in facts:
+        return f"{facts['comparison']['a']} and {facts['comparison']['b']}"
+    return str(facts["questions"][0]["text"])
+
+
 def _told(run: Path, facts: Mapping[str, Any], map_only: bool) -> Iterator[str]:
+    if "comparison" in facts:
+        yield from _compared(facts, _cells(manifest.located(run, facts, METADATA)))
+    else:
+        yield from _asked(run, facts)
+        yield f"<details><summary>How far to trust the picture</summary>{_trust(facts, map_only)}</details>"
+    yield f'<details><summary class="quiet">Made with TensorBoard’s Projector</summary>{_licence()}</details>'
+
+
+def _asked(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
+    if "evaluation" in facts:
+        yield _evaluated(facts["evaluation"])
     questions, row_of = facts["questions"], _rows_by_id(manifest.located(run, facts, METADATA))
     length = facts.get("asked_with", {}).get("text_length", _WHOLE_TEXT)
     focus = facts.get("focus", 0)
@@ -169,38 +193,89 @@ def _told(run: Path, facts: Mapping[str, Any], map_only: bool) -> Iterator[str]:
         yield f"{_question(question, row_of, length)}</details>"
     if len(questions) > TABLES:
         yield f'<p class="quiet">… and {len(questions) - TABLES:,} more questions, not listed here.</p>'
-    yield f"<details><summary>How far to trust the picture</summary>{_trust(facts, map_only)}</details>"
-    yield f'<details><summary class="quiet">Made with TensorBoard’s Projector</summary>{_licence()}</details>'
 
 
 def _question(question: Mapping[str, Any], row_of: Mapping[str, int], length: int) -> str:
+    """Verdict and hits; texts and pages have a column where they were not taken out."""
     hits = question.get("returned", question["hits"])
-    heads = [
-        ("number", "rank"),
-        ("number", "distance"),
-        ("", "answer"),
-        ("", "source"),
-        ("number", "page"),
-        ("", "text"),
-    ]
+    sources, pages, texts = (any(hit[key] not in none for hit in hits) for key, none in _COLUMNS)
+    heads = ["rank", "distance", "answer", "source" if sources else "chunk", *["page"] * pages, *["text"] * texts]
     parts = [f"<p>{_text(question['verdict'])}</p>"]
     if question.get("lost"):
         parts.append(f"<p>{_text(question['lost'])}</p>")
-    parts.append("<table><thead><tr>")
-    parts += [f'<th class="{kind}">{head}</th>' for kind, head in heads]
+    parts.append(f"<table{'' if texts else _SMALL}><thead><tr>")
+    parts += [f"<th{_CLASSES.get(head, '')}>{head}</th>" for head in heads]
     parts.append("</tr></thead><tbody>")
     for hit in hits:
         row = row_of.get(text_cell(hit["id"], length))
         parts.append("<tr>" if row is None else f'<tr data-row="{row}" tabindex="0">')
         answer = '<td class="answer">■ holds it</td>' if hit["contains_answer"] else "<td></td>"
-        parts.append(f'<td class="number">{hit["rank"]}</td><td class="number">{hit["distance"]:.4f}</td>{answer}')
-        printed = "" if hit["page"] in (None, -1) else hit["page"]
         parts.append(
-            f'<td class="place">{_text(hit["source"] or hit["id"])}</td><td class="number">{_text(printed)}</td>'
+            f'<td class="number">{_text(hit["rank"])}</td><td class="number">{hit["distance"]:.4f}</td>{answer}'
         )
-        parts.append(f"<td><div>{_text(hit['text'])}</div></td></tr>")
+        parts.append(f'<td class="place">{_text(hit["source"] or hit["id"])}</td>')
+        if pages:
+            parts.append(f'<td class="number">{_text("" if hit["page"] in (None, -1) else hit["page"])}</td>')
+        if texts:
+            parts.append(f'<td class="wide"><div>{_text(hit["text"])}</div></td>')
+        parts.append("</tr>")
     parts.append("</tbody></table>")
     return "".join(parts)
+
+
+def _evaluated(found: Mapping[str, Any]) -> str:
+    """Of a question set: its figures at the application's k, how many questions have each verdict, what is odd."""
+    rows = []
+    for name in (*(f"{kind}@{found['top_k']}" for kind in ("hit", "recall", "precision", "ndcg")), "mrr", "map"):
+        figure = found["metrics"].get(name)
+        if figure is not None and figure["value"] is not None:
+            sure = "" if figure["low"] is None else f"{figure['low']:.3f} to {figure['high']:.3f}"
+            rows.append((name, f"{figure['value']:.3f}", sure))
+    rows += [(kind.replace("_", " "), f"{count:,}", "") for kind, count in found["verdicts"].items() if count]
+    lines = [
+        f'<tr><td>{_text(name)}</td><td class="number">{value}</td><td>{sure}</td></tr>' for name, value, sure in rows
+    ]
+    findings = [f"<p>Finding: {_text(finding['text'])}</p>" for finding in found["findings"]]
+    what = f"{found['questions']:,} questions of {_text(found['set'])}"
+    return (
+        f"<details><summary>{what}: figures, verdicts, findings</summary>"
+        f"<table{_SMALL}>{''.join(lines)}</table>{''.join(findings)}</details>"
+    )
+
+
+def _compared(facts: Mapping[str, Any], cells: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Of two runs on one map: their figures, the questions whose first right chunk moved, how the maps were laid."""
+    found, laid = facts["comparison"], facts["overlay"]
+    yield f'<details open><summary>A is <span class="question">{_text(found["a"])}</span>, '
+    yield f'B is <span class="question">{_text(found["b"])}</span>: {found["questions"]:,} questions of both, '
+    yield f"{len(found['won']):,} won by B, {len(found['lost']):,} lost</summary>"
+    for name, both in found.get("settings", {}).items():
+        yield f"<p>{_text(name)}: A {_text(both['a'])}, B {_text(both['b'])}</p>"
+    yield f"<table{_SMALL}><thead><tr><th>metric</th>"
+    yield "".join(f'<th class="number">{head}</th>' for head in ("A", "B", "difference", "p"))
+    yield "<th></th></tr></thead><tbody>"
+    for name, one in found["metrics"].items():
+        figures = (f"{one['a']:.3f}", f"{one['b']:.3f}", f"{one['difference']:+.3f}", f"{one['p']:.4f}")
+        yield f"<tr><td>{_text(name)}</td>" + "".join(f'<td class="number">{figure}</td>' for figure in figures)
+        yield f"<td>{'proven' if one['proven'] else 'not proven'}</td></tr>"
+    yield "</tbody></table></details><details open><summary>Questions that moved</summary>"
+    asked = [flag == "true" and run == "B" for flag, run in zip(cells["is_question"], cells["system"], strict=True)]
+    row_of = {text: row for row, text in enumerate(cells["text"]) if asked[row]}
+    yield f'<table{_SMALL}><thead><tr><th class="number">A</th><th class="number">B</th><th>question</th></tr>'
+    yield "</thead><tbody>"
+    for one in found["rank_moves"][:TABLES]:
+        row = row_of.get(text_cell(one["question"], _WHOLE_TEXT))
+        yield "<tr>" if row is None else f'<tr data-row="{row}" tabindex="0">'
+        yield "".join(f'<td class="number">{_text(one[side] or "none")}</td>' for side in "ab")
+        yield f'<td class="wide"><div>{_text(one["question"])}</div></td></tr>'
+    yield "</tbody></table></details><details><summary>How far to trust the picture</summary>"
+    lines = [
+        f"B was laid over A by {laid['shared']:,} {laid['by']} that both show; {laid['apart']:.3f} of their spread is "
+        "left, 0 is a perfect fit. That a chunk of A stands near one of B is the overlay's doing: only nearness within "
+        "one of them was measured.",
+        *(f"Warning: {warning}" for warning in facts["warnings"]),
+    ]
+    yield "".join(f"<p>{_text(line)}</p>" for line in lines) + "</details>"
 
 
 def _trust(facts: Mapping[str, Any], map_only: bool) -> str:
@@ -221,15 +296,19 @@ def _trust(facts: Mapping[str, Any], map_only: bool) -> str:
     return "".join(f"<p>{_text(line)}</p>" for line in lines)
 
 
-def _rows_by_id(metadata: Path) -> dict[str, int]:
-    """The row of each id, as metadata.tsv spells it; the first of equals."""
+def _cells(metadata: Path) -> dict[str, list[str]]:
+    """The columns of a metadata.tsv, by name."""
     with metadata.open(encoding="utf-8") as file:
         names, lines = read_as_the_page_does(file)
-        column = names.index("id")
-        found: dict[str, int] = {}
-        for row, line in enumerate(lines):
-            found.setdefault(line[column], row)
-        return found
+        return dict(zip(names, map(list, zip(*lines, strict=True)), strict=True))
+
+
+def _rows_by_id(metadata: Path) -> dict[str, int]:
+    """The row of each id, as metadata.tsv spells it; the first of equals."""
+    found: dict[str, int] = {}
+    for row, chunk in enumerate(_cells(metadata)["id"]):
+        found.setdefault(chunk, row)
+    return found
 
 
 # ---------------------------------------------------------------- what the page is made of

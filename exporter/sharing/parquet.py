@@ -12,6 +12,7 @@ import numpy as np
 from exporter.errors import UsageError
 from exporter.records import Float32, Floats
 from exporter.runs.metadata import LINES, MISSING_NUMBER, MISSING_TEXT, Table, is_number_to_the_page
+from exporter.runs.verify import MADE_FOR_PARQUET
 
 POINTS = "points.parquet"
 _WHOLE_NUMBERS = ("rank", "app_rank", "times_retrieved")
@@ -38,7 +39,7 @@ def points_table(table: Table, vectors: Float32, places: Floats | None, flat: Fl
     for name, cells in zip(table.names, table.columns, strict=True):
         if name != LINES:
             columns[name] = _column(name, cells)
-    taken = {"x", "y", "z", "flat_x", "flat_y", "vector"} & columns.keys()
+    taken = columns.keys() & set(MADE_FOR_PARQUET)
     for name in taken:  # the collection's own key of that name
         columns[f"meta_{name}"] = columns.pop(name)
     for names, numbers in ((("x", "y", "z"), places), (("flat_x", "flat_y"), flat)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     for role, style in _STYLES.items():
         rows = np.flatnonzero(roles == role)
         axes.scatter(*panel.places[rows].T, **style)
-        for row in sorted(rows.tolist(), key=lambda row: panel.glyphs[row].number)[:_NUMBERED]:
+        for row in sorted(rows.tolist(), key=lambda row: panel.glyphs[row].number or math.inf)[:_NUMBERED]:
             _write_number(axes, panel.places[row], panel.glyphs[row], style["zorder"] + 0.5)
     axes.margins(0.06)
     axes.set_aspect("equal", adjustable="datalim")

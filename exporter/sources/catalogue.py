@@ -13,6 +13,7 @@ from typing import Any
 
 from exporter.errors import CollectionError, SourceError
 from exporter.records import Collection, Scalar
+from exporter.sources import Place, place_of
 from exporter.sources.configuration import model_of, space_of
 from exporter.sources.database import Database, understood
 from exporter.sources.queue import Batching
@@ -22,6 +23,7 @@ NEWEST = {"sysdb": 10, "metadb": 6, "embeddings_queue": 2}
 """The migrations of 0.4.10 and of 1.5.9: between them the layout is known."""
 
 
+COLLECTIONS_AT_ONCE = 250  # some milliseconds of lock
 _SCALARS = (str, int, float)
 _TABLES = (
     "migrations", "databases", "collections", "collection_metadata", "segments", "segment_metadata", "max_seq_id",
@@ -118,38 +120,73 @@ def read_layout(database: Database) -> Layout:
     return Layout(CHROMA_0_6 if found["embeddings_queue"] >= 2 else CHROMA_0_4, arrays=False)
 
 
-def read_entries(database: Database, rule: Rule) -> list[Entry]:
-    """Every collection, by name; its number of rows is still 0."""
-    with understood(database.file):
-        return _entries(database, rule)
+def read_places(database: Database) -> list[Place]:
+    """Where there are collections, by name."""
+    with database.transaction():
+        databases = _databases(database)
+        column = "database_id" if databases else "NULL"
+        rows = database.select(f"SELECT name, {column} FROM collections ORDER BY name")  # noqa: S608
+    return [Place(name, *databases.get(key, ())) for name, key in rows]
 
 
-def _entries(database: Database, rule: Rule) -> list[Entry]:
-    columns = [column[1] for column in database.select("PRAGMA table_info(collections)")]
-    rows = [dict(zip(columns, row, strict=True)) for row in database.select("SELECT * FROM collections ORDER BY name")]
-    databases = {}
-    if "database_id" in columns:
-        databases = {key: names for key, *names in database.select("SELECT id, name, tenant_id FROM databases")}
-    return [_entry(database, rule, row, databases.get(row.get("database_id"), ())) for row in rows]
+def read_entries(database: Database, rule: Rule, name: str | None = None) -> list[Entry]:
+    """Every collection, or those of one name, by name; its number of rows is still 0."""
+    which = ("WHERE name = ?", name) if name is not None else ("",)
+    ids = [key for (key,) in database.select(f"SELECT id FROM collections {which[0]} ORDER BY name", *which[1:])]  # noqa: S608
+    pages = [ids[first : first + COLLECTIONS_AT_ONCE] for first in range(0, len(ids), COLLECTIONS_AT_ONCE)]
+    return [entry for page in pages for entry in _read_page(database, rule, json.dumps(page))]
 
 
-def find(entries: list[Entry], collection: Collection) -> Entry:
-    """The entry of a collection that was listed before. Raises `CollectionError` when it is gone."""
-    key = (collection.tenant, collection.database, collection.name)
-    for entry in entries:
-        if (entry.collection.tenant, entry.collection.database, entry.collection.name) == key:
+def _read_page(database: Database, rule: Rule, ids: str) -> list[Entry]:
+    among = "IN (SELECT value FROM json_each(?))"
+    with database.transaction():
+        columns = [column[1] for column in database.select("PRAGMA table_info(collections)")]
+        found = database.select(f"SELECT * FROM collections WHERE id {among} ORDER BY name", ids)  # noqa: S608
+        databases = _databases(database)
+        segments = {
+            (owner, scope): segment
+            for owner, scope, segment in database.select(
+                f"SELECT collection, scope, id FROM segments WHERE collection {among}",  # noqa: S608
+                ids,
+            )
+        }
+        own = _metadata(database, "collection", ids)
+        copied = _metadata(database, "segment", json.dumps(list(segments.values())))
+    entries = []
+    for row in (dict(zip(columns, values, strict=True)) for values in found):
+        vectors, metadata = (segments.get((row["id"], scope), "") for scope in ("VECTOR", "METADATA"))
+        place = databases.get(row.get("database_id"), ())
+        entries.append(_entry(rule, row, place, (vectors, metadata), own.get(row["id"], {}), copied.get(vectors, {})))
+    return entries
+
+
+def find_entry(database: Database, rule: Rule, place: Place) -> Entry:
+    """The entry of a collection. Raises `CollectionError` when it is not there."""
+    for entry in read_entries(database, rule, place.name):
+        if place_of(entry.collection) == place:
             return entry
-    names = ", ".join(entry.collection.name for entry in entries) or "none"
-    raise CollectionError(f"there is no collection {collection.name!r} (there are: {names}); name one of them")
+    names = ", ".join(other.name for other in read_places(database)) or "none"
+    raise CollectionError(f"there is no collection {place.name!r} (there are: {names}); name one of them")
 
 
-def _entry(database: Database, rule: Rule, row: Mapping[str, Any], place: Sequence[str]) -> Entry:
-    segments = dict(database.select("SELECT scope, id FROM segments WHERE collection = ?", row["id"]))
-    vectors, metadata = segments.get("VECTOR", ""), segments.get("METADATA", "")
-    own = _metadata(database, "collection", row["id"])
+def _databases(database: Database) -> dict[str | None, tuple[str, ...]]:
+    """The name and the tenant of each database; none before 0.4.15."""
+    if not database.select("SELECT 1 FROM sqlite_master WHERE name = 'databases'"):
+        return {}
+    return {key: (name, tenant) for key, name, tenant in database.select("SELECT id, name, tenant_id FROM databases")}
+
+
+def _entry(
+    rule: Rule,
+    row: Mapping[str, Any],
+    place: Sequence[str],
+    segments: tuple[str, str],
+    own: Mapping[str, Scalar],
+    copied: Mapping[str, Scalar],
+) -> Entry:
     # 0.4 to 0.6 build the index from what they copied to the segment; a collection's own metadata may be replaced later
-    recorded = {**own, **_metadata(database, "segment", vectors)}
-    _check(row["name"], row["dimension"], vectors)
+    recorded = {**own, **copied}
+    _check(row["name"], row["dimension"], segments[0])
     schema, configuration = _parsed(row, "schema_str"), _parsed(row, "config_json_str")
     space, space_from = space_of(schema, configuration, recorded)
     collection = Collection(
@@ -164,7 +201,7 @@ def _entry(database: Database, rule: Rule, row: Mapping[str, Any], place: Sequen
     )
     topic = row.get("topic") or f"persistent://default/default/{row['id']}"  # rust/sqlite/src/helpers.rs:365
     batching = Batching(int(recorded.get("hnsw:batch_size", 100)), rule.counts_records) if rule.batches else None
-    return Entry(collection, topic, vectors, metadata, batching)
+    return Entry(collection, topic, *segments, batching)
 
 
 def _check(name: object, dimension: object, folder: object) -> None:
@@ -184,8 +221,17 @@ def _parsed(row: Mapping[str, Any], column: str) -> dict[str, Any]:
         ) from error
 
 
-def _metadata(database: Database, owner: str, name: str) -> dict[str, Scalar]:
+def _metadata(database: Database, owner: str, ids: str) -> dict[str, dict[str, Scalar]]:
+    """The metadata of each collection or segment of a JSON list of ids, by key."""
     columns = {column[1] for column in database.select(f"PRAGMA table_info({owner}_metadata)")}
     values = "str_value, int_value, float_value" + (", bool_value" if "bool_value" in columns else "")
-    rows = database.select(f"SELECT key, {values} FROM {owner}_metadata WHERE {owner}_id = ? ORDER BY key", name)  # noqa: S608
-    return {key: value for key, *found in rows if (value := first_value(*found)) is not None}
+    rows = database.select(
+        f"SELECT {owner}_id, key, {values} FROM {owner}_metadata"  # noqa: S608
+        f" WHERE {owner}_id IN (SELECT value FROM json_each(?)) ORDER BY key",
+        ids,
+    )
+    found: dict[str, dict[str, Scalar]] = {}
+    for name, key, *several in rows:
+        if (value := first_value(*several)) is not None:
+            found.setdefault(name, {})[key] = value
+    return found

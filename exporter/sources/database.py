@@ -6,6 +6,7 @@ to its end before it returns, and no lock outlives the call or the `transaction`
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import time
@@ -16,23 +17,24 @@ from typing import Any
 from urllib.parse import quote
 
 from exporter.errors import SourceError
-from exporter.sources import where
 
 FILE = "chroma.sqlite3"
 BUSY_TIMEOUT = 5.0  # seconds to wait for a writer's commit
 LFS_POINTER = b"version https://git-lfs"
 MAGIC = b"SQLite format 3\0"
+clock = time.perf_counter
 
 
 class Database:
     """A connection that can only read. Close it on every way out: a leaked one can freeze the user's writer.
 
     Raises `SourceError` where SQLite can't read the file. Nothing is created beside it: the file must exist, and must
-    not be in WAL mode (`uses_wal`), as SQLite makes a `-shm` file even for a reader. `longest_lock` is in seconds.
+    not be in WAL mode (`uses_wal`), as SQLite makes a `-shm` file even for a reader. `longest_lock`, and
+    `recent_lock`, which its owner sets back, say for how many seconds a lock was held at most.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.longest_lock = 0.0
+        self.longest_lock = self.recent_lock = 0.0
         self.file = directory / FILE
         _refuse_what_is_no_database(self.file)
         # never immutable=1: it ignores the locks and the journal of a living writer
@@ -41,43 +43,62 @@ class Database:
             self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT)
             try:
                 self._connection.execute("PRAGMA query_only = 1")
-                where.prepare(self._connection)
+                self._refuse_a_cut()
             except BaseException:
                 self._connection.close()
                 raise
 
+    def _refuse_a_cut(self) -> None:
+        """SQLite misses whole pages only, and takes the end of one that is cut for zeros."""
+        with self.transaction():
+            size = self.file.stat().st_size
+            if size % self.select("PRAGMA page_size")[0][0]:
+                raise SourceError(
+                    f"{self.file} is damaged (it is cut off after {size:,} bytes); restore it from a backup"
+                )
+
     def select(self, sql: str, *values: object) -> list[Any]:
         """All rows of one statement, as tuples."""
-        with explained(self.file), self._timed():
+        with explained(self.file), self.transaction():
             return self._connection.execute(sql, values).fetchall()
 
     def version(self) -> int:
         """A number that differs from the last one when another connection has committed in between."""
-        return int(self.select("PRAGMA data_version")[0][0])
+        with explained(self.file):
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is selected inside belongs to one point in time. Keep it short: writers wait."""
-        self.select("BEGIN")
-        with self._timed():
+        """What is selected inside belongs to one point in time. Keep it short: writers wait. One may hold another."""
+        if self._connection.in_transaction:
+            yield
+            return
+        with explained(self.file), _no_garbage_collection():
+            self._connection.execute("BEGIN")
             try:
+                self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()  # waits, and takes the lock
+                start = clock()
                 yield
             finally:
                 self._connection.rollback()
+            self._note(clock() - start)
 
     def back_up(self, target: sqlite3.Connection, pages: int, progress: Callable[[int, int, int], None]) -> None:
         """Copy the whole database, so many pages under one lock (-1: all of them)."""
-        with explained(self.file):
-            self._connection.backup(target, pages=pages, progress=progress, sleep=0.01)
+        start = clock()
 
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        """Note for how long a lock is held, at most: what waits for its turn is in it."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.longest_lock = max(self.longest_lock, time.perf_counter() - start)
+        def noted(*numbers: int) -> None:
+            nonlocal start
+            self._note(clock() - start)
+            progress(*numbers)
+            start = clock()
+
+        with explained(self.file):
+            self._connection.backup(target, pages=pages, progress=noted, sleep=0.01)
+
+    def _note(self, lock: float) -> None:
+        self.longest_lock = max(self.longest_lock, lock)
+        self.recent_lock = max(self.recent_lock, lock)
 
     def close(self) -> None:
         """Give the file back."""
@@ -91,6 +112,18 @@ def uses_wal(directory: Path) -> bool:
         return True
     with explained(file), file.open("rb") as stream:
         return stream.read(20)[18:20] == b"\x02\x02"  # https://www.sqlite.org/fileformat.html, 1.3.3
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """It may fall upon any moment, and takes a tenth of a second where a model is loaded."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from exporter.errors import SourceError
-from exporter.records import Collection, Float32
-from exporter.sources import Filter, Rows, Source
+from exporter.records import Collection, Float32, Notice, no_notice
+from exporter.sources import Filter, Place, Rows, Source, place_of
 from exporter.sources import where as filters
-from exporter.sources.catalogue import UnknownLayout, find, read_entries, read_layout, versions
+from exporter.sources.catalogue import (
+    Entry,
+    Rule,
+    UnknownLayout,
+    find_entry,
+    read_entries,
+    read_layout,
+    read_places,
+    versions,
+)
 from exporter.sources.changes import Changed, until_unchanged
 from exporter.sources.database import FILE, Database, explained, understood, uses_wal
 from exporter.sources.private_copy import opened_by_chroma, private_copy, remove_leftovers
@@ -21,6 +30,9 @@ from exporter.sources.tables import count_rows
 from exporter.sources.where import Condition
 
 T = TypeVar("T")
+
+IN_WAL_MODE = "is in SQLite's WAL mode, in which even a reader writes"
+OVERTAKEN = "is written to faster than it can be read"
 
 
 class Directory:
@@ -31,29 +43,38 @@ class Directory:
     chromadb client has open in this same process is better read through that (`exporter.sources.langchain`), as two
     SQLite libraries in one process do not see each other's locks.
 
-    Raises `SourceError` for a path that is no such directory, and wherever the files can't be read.
+    `notice` is told before a copy is made to be read. Raises `SourceError` for a path that is no such directory, and
+    wherever the files can't be read.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, notice: Notice = no_notice) -> None:
+        self.path, self._notice = Path(path), notice
         _refuse_what_is_no_directory(self.path)
         self.location = self.path.resolve().name
 
+    def places(self) -> list[Place]:
+        """Where there are collections, of every database in it, by name; none in a directory that was only opened."""
+        return self._look(lambda database, rule: read_places(database), lambda source: source.places())
+
+    def describe(self, place: Place) -> Collection:
+        """The collection there. Raises `CollectionError` when there is none."""
+        return self._look(
+            lambda database, rule: _counted(database, find_entry(database, rule, place)),
+            lambda source: source.describe(place),
+            place,
+        )
+
     def collections(self) -> list[Collection]:
-        """Every collection of every database in it, by name; none in a directory that was only opened."""
-        try:
-            if not uses_wal(self.path):
-                return _collections(self.path)
-            with private_copy(self.path, segment="") as copy:  # a list needs no index
-                return _collections(copy)
-        except UnknownLayout as layout:
-            with self._read_by_chroma(layout) as source:
-                return source.collections()
+        """Every collection of every database in it, by name, each counted."""
+        return self._look(
+            lambda database, rule: [_counted(database, entry) for entry in read_entries(database, rule)],
+            lambda source: source.collections(),
+        )
 
     def tables(self) -> dict[str, int]:
         """The newest migration of each kind that it has seen: Chroma migrates an older directory when it opens it."""
-        with nullcontext(self.path) if not uses_wal(self.path) else private_copy(self.path, segment="") as path:
-            return _tables(path)
+        with self._at_rest_if_wal() as path, closing(Database(path)) as database:
+            return versions(database)
 
     def read(
         self,
@@ -70,16 +91,16 @@ class Directory:
         """
         condition = filters.parse(where, where_document)
         remove_leftovers()
-        segment = None
+        segment, why = None, IN_WAL_MODE
         try:
             if not uses_wal(self.path):
                 with suppress(Changed):
                     return until_unchanged(lambda: _read(self.path, collection, use, condition))
-                segment = _segment(self.path, collection)
-            with private_copy(self.path, segment) as copy:
-                return _read(copy, collection, use, condition, at_rest=True)
+                segment, why = _segment(self.path, collection), OVERTAKEN
+            with private_copy(self.path, segment, why=why, notice=self._notice) as copy:
+                return _read(copy.path, collection, use, condition, (why, copy.longest_lock))
         except UnknownLayout as layout:
-            with self._read_by_chroma(layout, collection.tenant, collection.database) as source:
+            with self._read_by_chroma(layout, place_of(collection), self._notice) as source:
                 return source.read(collection, use, where=where, where_document=where_document)
 
     def query(
@@ -106,16 +127,39 @@ class Directory:
         ):
             return source.query(collection, vectors, top_k, where=where, where_document=where_document)
 
+    def _look(
+        self, look: Callable[[Database, Rule], T], by_chroma: Callable[[Source], T], place: Place | None = None
+    ) -> T:
+        """What is said of collections, none of which is read: no index is needed for that."""
+        try:
+            with self._at_rest_if_wal() as path, closing(Database(path)) as database:
+                rule = read_layout(database).rule
+                with understood(database.file):
+                    return look(database, rule)
+        except UnknownLayout as layout:
+            with self._read_by_chroma(layout, place) as source:
+                return by_chroma(source)
+
     @contextmanager
-    def _read_by_chroma(self, layout: UnknownLayout, *database: str) -> Iterator[Source]:
+    def _at_rest_if_wal(self) -> Iterator[Path]:
+        if not uses_wal(self.path):
+            yield self.path
+            return
+        with private_copy(self.path, segment="") as copy:
+            yield copy.path
+
+    @contextmanager
+    def _read_by_chroma(
+        self, layout: UnknownLayout, place: Place | None, notice: Notice = no_notice
+    ) -> Iterator[Source]:
+        why = f"has tables of an unknown version ({layout}), which only Chroma itself may know"
         name = f"{self.path} (tables of an unknown version: {layout})"
-        with private_copy(self.path) as copy, opened_by_chroma(copy, self.location, name, *database) as source:
+        database = (place.tenant, place.database) if place else ()
+        with (
+            private_copy(self.path, why=why, notice=notice) as copy,
+            opened_by_chroma(copy, self.location, name, *database, why=why) as source,
+        ):
             yield source
-
-
-def _tables(path: Path) -> dict[str, int]:
-    with closing(Database(path)) as database:
-        return versions(database)
 
 
 def _read(
@@ -123,27 +167,19 @@ def _read(
     collection: Collection,
     use: Callable[[Rows], T],
     condition: Condition | None,
-    *,
-    at_rest: bool = False,
+    copied: tuple[str, float] | None = None,
 ) -> T:
-    with (
-        closing(Database(path)) as database,
-        closing(Snapshot(database, collection, condition, at_rest=at_rest)) as rows,
-    ):
+    with closing(Database(path)) as database, closing(Snapshot(database, collection, condition, copied)) as rows:
         return use(rows)
 
 
-def _collections(path: Path) -> list[Collection]:
-    with closing(Database(path)) as database:
-        with database.transaction():
-            entries = read_entries(database, read_layout(database).rule)
-        with understood(database.file):
-            return [replace(entry.collection, rows=count_rows(database, entry)) for entry in entries]
+def _counted(database: Database, entry: Entry) -> Collection:
+    return replace(entry.collection, rows=count_rows(database, entry))
 
 
 def _segment(path: Path, collection: Collection) -> str:
-    with closing(Database(path)) as database, database.transaction():
-        return find(read_entries(database, read_layout(database).rule), collection).vectors
+    with closing(Database(path)) as database:
+        return find_entry(database, read_layout(database).rule, place_of(collection)).vectors
 
 
 def _refuse_what_is_no_directory(path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from exporter.errors import SourceError
 from exporter.records import Collection, Float32
-from exporter.sources import Filter, Rows
+from exporter.sources import Filter, Place, Rows
 from exporter.sources.paging import Faults, describe, query_index, read_pages
 
 T = TypeVar("T")
@@ -30,6 +30,14 @@ class Client:
             )
         self.location = f"collection {self._collection.name} of a client"
         self._faults = Faults(SourceError, self.location)
+
+    def places(self) -> list[Place]:
+        """Where the one collection is."""
+        return [Place(self._collection.name, self._collection.database, self._collection.tenant)]
+
+    def describe(self, place: Place) -> Collection:
+        """The one collection."""
+        return describe(self._collection, self._faults)
 
     def collections(self) -> list[Collection]:
         """The one collection."""

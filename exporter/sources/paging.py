@@ -1,21 +1,24 @@
 """Collections that are read through a chromadb client: a server's, a live one, or that of a private copy.
 
-A client gives no point in time. What can be seen is seen: rows that appear or vanish between two pages raise
-`Changed`, and the read starts over.
+A client gives no point in time. What can be seen is seen: all ids are listed before and after, and a row that is
+read twice must have the same vector. Else `Changed` is raised, and the read starts over. What no request shows is a
+row that is written anew under its id before it is read, or whose text or metadata alone change: `reading_rule` in the
+manifest says so.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from exporter.errors import CollectionError, ExporterError, QueryError
 from exporter.records import Batch, Collection, Float32, Int64
-from exporter.sources import Filter, Rows
+from exporter.sources import Filter, Place, Rows
 from exporter.sources import where as filters
 from exporter.sources.changes import Changed, until_unchanged
 from exporter.sources.configuration import model_of, space_of
@@ -25,11 +28,35 @@ T = TypeVar("T")
 PAGE = 1000
 """Rows a request: more are faster, but a request for metadata fails above 32,766, and a server answers others too."""
 
+ID_PAGE = 50_000
+"""Ids a request: skipping to a page costs a server as much as reading up to it, so few pages."""
+
+NO_POINT_IN_TIME = (
+    "in pages, at no one point in time: rows that appeared or vanished meanwhile, or vectors that changed between two "
+    "readings of them, would have started it over; other changes would not be seen"
+)
+
 QUERIES = 100
 """Questions a request."""
 
 LONGEST_ERROR = 300
 """Characters of a foreign error that are told: a proxy may answer with a whole page."""
+
+
+class Trouble(Exception):
+    """What went wrong with a server, without its name, and in whatever words: to be told by `Faults`."""
+
+
+class Refused(Trouble):
+    """The server wants to know who asks."""
+
+
+class Silent(Trouble):
+    """Nobody answers there, or not to the end."""
+
+
+class Foreign(Trouble):
+    """Something answers that is not Chroma."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +88,12 @@ class Faults:
         for secret in self.secrets:
             text = text.replace(secret, "***")
         text = text[:LONGEST_ERROR]
+        if isinstance(error, Refused):
+            return self.kind(f"{self.place} refuses the request ({text}); give --token or --header")
+        if isinstance(error, Silent):
+            return self.kind(f"no answer from {self.place} ({text}); is the server running, and is the port right?")
+        if isinstance(error, Foreign) or name == "JSONDecodeError":
+            return self.kind(f"{self.place} answers as Chroma never does: {text}; is a proxy in the way?")
         if name == "NotFoundError":
             return CollectionError(f"{self.place} has it not: {text}; list what it has with `collections`")
         if name == "InvalidArgumentError":
@@ -72,20 +105,40 @@ class Faults:
         return self.kind(f"{self.place}: {text}")
 
 
+class Copied(NamedTuple):
+    """Why a client reads a private copy, and for how many seconds its making kept a writer waiting, at most."""
+
+    why: str
+    longest_lock: float
+
+
 class ClientSource:
     """What a chromadb client gives, as `exporter.sources.Source`. `rule` is what its rows say of their origin."""
 
-    def __init__(self, client: Any, location: str, rule: str, faults: Faults) -> None:
+    def __init__(
+        self,
+        client: Any,
+        location: str,
+        rule: str,
+        faults: Faults,
+        *,
+        page: int = PAGE,
+        copied: Copied | None = None,
+    ) -> None:
         self.location = location
-        self.client, self._rule, self._faults = client, rule, faults
+        self.client, self._rule, self._faults, self.page, self._copied = client, rule, faults, page, copied
+
+    def places(self) -> list[Place]:
+        """Where the collections of the client's database are, by name."""
+        return [Place(each.name, each.database, each.tenant) for each in self._list()]
+
+    def describe(self, place: Place) -> Collection:
+        """The collection of that name. Raises `CollectionError` when there is none."""
+        return describe(self._get(place.name), self._faults)
 
     def collections(self) -> list[Collection]:
         """Every collection of the client's database, by name."""
-        with self._faults.told():
-            found: list[Any] = []
-            while page := self.client.list_collections(limit=PAGE, offset=len(found)):
-                found += page
-        return sorted((describe(each, self._faults) for each in found), key=lambda collection: collection.name)
+        return [describe(each, self._faults) for each in self._list()]
 
     def read(
         self,
@@ -96,7 +149,8 @@ class ClientSource:
         where_document: Filter | None = None,
     ) -> T:
         """`use(rows)`; called again from the start when rows appeared or vanished meanwhile."""
-        return read_pages(self._get(collection), self._rule, self._faults, use, where, where_document)
+        found = self._get(collection.name)
+        return read_pages(found, self._rule, self._faults, use, where, where_document, self.page, self._copied)
 
     def query(
         self,
@@ -108,91 +162,159 @@ class ClientSource:
         where_document: Filter | None = None,
     ) -> list[list[str]]:
         """The ids that Chroma's own query returns for each of (q, d) vectors."""
-        return query_index(self._get(collection), self._faults, vectors, top_k, where, where_document)
+        return query_index(self._get(collection.name), self._faults, vectors, top_k, where, where_document)
 
-    def _get(self, collection: Collection) -> Any:
+    def fetcher(self, collection: Collection) -> Fetcher:
+        """Reads rows by their ids."""
+        return Fetcher(self._get(collection.name), self._faults, self.page)
+
+    def _list(self) -> list[Any]:
+        found: list[Any] = []
+        with self._faults.told():
+            while page := self.client.list_collections(limit=self.page, offset=len(found)):
+                found += page
+        return sorted(found, key=lambda collection: str(collection.name))
+
+    def _get(self, name: str) -> Any:
         with self._faults.told():
             # None, or chromadb builds the function that it recorded, which may need a key or load a model
-            return self.client.get_collection(collection.name, embedding_function=None)
+            return self.client.get_collection(name, embedding_function=None)
+
+
+class Fetcher:
+    """Rows of a chromadb `Collection` by their ids."""
+
+    def __init__(self, collection: Any, faults: Faults, page: int) -> None:
+        self._collection, self._faults, self._page = collection, faults, page
+
+    def batches(self, ids: Sequence[str], *, texts: bool = True, metadatas: bool = True) -> Iterator[Batch]:
+        """The rows of these ids, which are in the order of `collection.get`, in pages. Raises `Changed`."""
+        for first in range(0, len(ids), self._page):
+            yield self._get(list(ids[first : first + self._page]), texts, metadatas)
+
+    def _get(self, wanted: list[str], texts: bool, metadatas: bool) -> Batch:
+        include = ["embeddings", *["documents"] * texts, *["metadatas"] * metadatas]
+        with self._faults.told():
+            page = self._collection.get(include=include, ids=wanted)
+            ids, vectors = list(page["ids"]), np.asarray(page["embeddings"], np.float32)
+            if ids != wanted:
+                raise Changed
+            if vectors.ndim != 2 or len(vectors) != len(ids):
+                raise Foreign(f"vectors of shape {vectors.shape} for {len(ids)} ids")
+            return Batch(
+                ids,
+                vectors,
+                page["documents"] if texts else (),
+                [_sorted(metadata) for metadata in page["metadatas"]] if metadatas else (),
+            )
 
 
 class PagedRows:
     """The rows of a chromadb `Collection` as `exporter.sources.Rows`, a page at a time, cast to float32.
 
     The cast matters: over HTTP a vector comes as the shortest decimals, which are not the float64 of its float32.
+    All ids are listed first, then rows are asked for by them: that takes a server no longer than counting off pages,
+    however far on, and a row that has gone is missed.
     """
 
-    def __init__(self, collection: Any, rule: str, faults: Faults, filters: dict[str, Filter]) -> None:
+    def __init__(
+        self, collection: Any, rule: str, faults: Faults, filters: dict[str, Filter], page: int, copied: Copied | None
+    ) -> None:
         self.rule = rule
-        self._collection, self._faults, self._filters = collection, faults, filters
-        self._ids: list[str] | None = self._list_ids() if filters else None
-        self._count = len(self._ids) if self._ids is not None else self._stored()
-
-    @property
-    def longest_lock(self) -> None:
-        """Not known: the server's own affair."""
+        self.copied = copied.why if copied else None
+        self.longest_lock = copied.longest_lock if copied else None  # of a server: its own affair
+        self._collection, self._faults, self._filters, self._page = collection, faults, filters, page
+        self._fetcher = Fetcher(collection, faults, page)
+        self._listed: list[str] | None = None
+        self._count = len(self.ids) if filters else self._stored()
+        self._marks = np.full(self._count, -1, np.int64)
+        """Of the vector of each row that was read, a checksum; else -1."""
 
     @property
     def count(self) -> int:
         """How many rows there are, after the filter."""
         return self._count
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of all rows, in the order of `collection.get`."""
+        if self._listed is None:
+            self._listed = self._list_ids()
+        return self._listed
+
     def batches(self, *, texts: bool = False, metadatas: bool = False) -> Iterator[Batch]:
         """All rows, in the order of `collection.get`. Raises `Changed`."""
-        if self._ids is not None:
-            yield from self._batches(self._ids, texts, metadatas)
-            return
-        ids: list[str] = []
-        while len(ids) < self._count:
-            page = self._get(texts, metadatas, limit=PAGE, offset=len(ids))
-            if not page:
-                raise Changed
-            ids += page.ids
-            yield page
-        if len(set(ids)) != self._count or self._stored() != self._count:
+        if len(self.ids) != self._count:
             raise Changed
-        self._ids = ids
+        yield from self._batches(np.arange(self._count), texts, metadatas)
+        self.check()
 
     def take(self, positions: Int64) -> Iterator[Batch]:
         """The rows at these positions, (m,) ascending, with texts and metadatas. Raises `Changed`."""
-        if self._ids is None:
-            self._ids = self._list_ids()
-        if len(self._ids) != self._count:
+        if len(self.ids) != self._count:
             raise Changed
-        ids = self._ids
-        yield from self._batches([ids[position] for position in positions.tolist()], True, True)
+        yield from self._batches(positions, True, True)
 
-    def _batches(self, ids: Sequence[str], texts: bool, metadatas: bool) -> Iterator[Batch]:
-        for first in range(0, len(ids), PAGE):
-            wanted = list(ids[first : first + PAGE])
-            batch = self._get(texts, metadatas, ids=wanted)
-            if batch.ids != wanted:
+    def id_pages(self) -> Iterator[list[str]]:
+        """The ids of all rows, in the order of `collection.get`, none of them kept. Raises `Changed`."""
+        done, limit = 0, ID_PAGE if self._page == PAGE else self._page
+        while True:
+            with self._faults.told():
+                page = list(self._collection.get(include=[], limit=limit, offset=done, **self._filters)["ids"])
+                if len(page) > limit:
+                    raise Foreign(f"{len(page):,} ids where {limit:,} were asked for")
+            if not page:
+                return
+            done += len(page)
+            yield page
+
+    def named(self, ids: Sequence[str]) -> Iterator[Batch]:
+        """The rows of these ids, which are in the order of `collection.get`, with texts and metadatas. Raises
+        `Changed`.
+        """
+        yield from self._fetcher.batches(ids)
+
+    def note(self, first: int, marks: Int64) -> None:
+        """The rows from this position on were read elsewhere, and their vectors have these `marks_of`."""
+        self._marks[first : first + len(marks)] = marks
+
+    def matching(self, where_document: Filter) -> tuple[list[str], bool]:
+        """The first ids of rows that match this too, a page of them, and whether those are all."""
+        both = {"where_document": where_document}
+        if "where_document" in self._filters:
+            both = {"where_document": {"$and": [self._filters["where_document"], where_document]}}
+        with self._faults.told():
+            found = self._collection.get(include=[], limit=self._page, **{**self._filters, **both})["ids"]
+        return list(found), len(found) < self._page
+
+    def check(self) -> None:
+        """Raise `Changed` when rows appeared or vanished since they were listed."""
+        if self._list_ids() != self.ids:
+            raise Changed
+
+    def _batches(self, positions: Int64, texts: bool, metadatas: bool) -> Iterator[Batch]:
+        ids = [self.ids[position] for position in positions.tolist()]
+        done = 0
+        for batch in self._fetcher.batches(ids, texts=texts, metadatas=metadatas):
+            these, marks = positions[done : done + len(batch)], marks_of(batch)
+            known = self._marks[these]
+            if ((known >= 0) & (known != marks)).any():
                 raise Changed
+            self._marks[these] = marks
+            done += len(batch)
             yield batch
 
-    def _get(self, texts: bool, metadatas: bool, **which: Any) -> Batch:
-        include = ["embeddings", *["documents"] * texts, *["metadatas"] * metadatas]
-        with self._faults.told():
-            page = self._collection.get(include=include, **which)
-        ids, vectors = list(page["ids"]), page["embeddings"]
-        wide = (len(ids), -1) if len(ids) else (0, 0)
-        return Batch(
-            ids,
-            np.asarray(vectors, np.float32).reshape(wide),
-            page["documents"] if texts else (),
-            [_sorted(metadata) for metadata in page["metadatas"]] if metadatas else (),
-        )
-
     def _list_ids(self) -> list[str]:
-        ids: list[str] = []
-        with self._faults.told():
-            while page := self._collection.get(include=[], limit=PAGE, offset=len(ids), **self._filters)["ids"]:
-                ids += page
-        return ids
+        return [one for page in self.id_pages() for one in page]
 
     def _stored(self) -> int:
         with self._faults.told():
             return int(self._collection.count())
+
+
+def marks_of(batch: Batch) -> Int64:
+    """(n,) a checksum of each row's vector, to see later whether it is still the same."""
+    return np.fromiter(map(zlib.crc32, batch.vectors), np.int64, len(batch))
 
 
 def describe(collection: Any, faults: Faults) -> Collection:
@@ -224,13 +346,15 @@ def read_pages(
     use: Callable[[Rows], T],
     where: Filter | None,
     where_document: Filter | None,
+    page: int = PAGE,
+    copied: Copied | None = None,
 ) -> T:
     """`use(rows)` of a chromadb `Collection`, again from the start as long as it changes, but not for ever."""
     filters.parse(where, where_document)  # for the same errors, in the same words, whatever the source
     given = {"where": where, "where_document": where_document}
     chosen = {name: part for name, part in given.items() if part is not None}
     try:
-        return until_unchanged(lambda: use(PagedRows(collection, rule, faults, chosen)))
+        return until_unchanged(lambda: use(PagedRows(collection, rule, faults, chosen, page, copied)))
     except Changed as error:
         raise faults.kind(
             f"{faults.place}: {collection.name} was written to each time it was read; stop the writer for a moment"

@@ -17,7 +17,7 @@ import numpy as np
 
 from exporter.errors import CollectionError, SourceError
 from exporter.records import Batch, Collection, Float32, Int64
-from exporter.sources import Filter, Rows
+from exporter.sources import Filter, Place, Rows, place_of
 from exporter.sources import where as filters
 from exporter.sources.changes import Changed, until_unchanged
 from exporter.sources.configuration import space_of
@@ -44,6 +44,17 @@ class Parquet:
                 "pip install 'chroma-projector[parquet]'"
             ) from None
         self._pyarrow = pyarrow
+
+    def places(self) -> list[Place]:
+        """Where there are collections, by name."""
+        return sorted(Place(name) for name, _ in self._described().values())
+
+    def describe(self, place: Place) -> Collection:
+        """The collection there. Raises `CollectionError` when there is none."""
+        for one in self.collections():
+            if place_of(one) == place:
+                return one
+        raise CollectionError(f"there is no collection {place.name!r} any more; list what there is with `collections`")
 
     def collections(self) -> list[Collection]:
         """Every collection, by name."""
@@ -136,6 +147,7 @@ class _Rows:
     rule = "Chroma before 0.4"
     longest_lock = 0.0
     """Nobody waits for one who reads such files."""
+    copied = None
 
     def __init__(self, source: Parquet, collection: Collection, condition: Condition | None) -> None:
         self._source, self._dimension = source, collection.dimension or 0

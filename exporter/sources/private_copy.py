@@ -15,13 +15,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 from exporter.errors import SourceError
+from exporter.records import Notice, no_notice
 from exporter.scratch import scratch, sweep
 from exporter.sources.changes import Changed
 from exporter.sources.database import FILE, Database, explained, uses_wal
 from exporter.sources.hnsw import State, state
-from exporter.sources.paging import ClientSource, Faults
+from exporter.sources.paging import ClientSource, Copied, Faults
 from exporter.sources.snapshot import SETTLING, is_unrecorded, is_young
 
 PREFIX = "chroma-projector-copy-"
@@ -31,12 +33,24 @@ ATTEMPTS = 10
 PAUSE = 0.05  # seconds between them
 RESTARTS = 5  # of one backup, which starts over whenever somebody commits
 PAGES_A_STEP = 1000  # 4 MB, some milliseconds of lock
-UNDER_ONE_LOCK = 32 * 2**20  # bytes: up to here all is copied under one lock, some hundredths of a second
+UNDER_ONE_LOCK = 16 * 2**20  # bytes: up to here all is copied under one lock, a hundredth of a second
+
+
+class PrivateCopy(NamedTuple):
+    """Where a copy is, and for how many seconds at most a writer was kept waiting while it was made."""
+
+    path: Path
+    longest_lock: float
 
 
 @contextmanager
-def private_copy(directory: Path, segment: str | None = None) -> Iterator[Path]:
+def private_copy(
+    directory: Path, segment: str | None = None, *, why: str = "", notice: Notice = no_notice
+) -> Iterator[PrivateCopy]:
     """A copy that nobody else writes to: the database, and the index of one segment, or of all when None is named.
+
+    `notice` is told beforehand, and `why`. Up to `UNDER_ONE_LOCK` bytes the lock lasts as long as the copying does; of
+    a bigger directory the database is copied in steps of some milliseconds each, and the index without any lock.
 
     Raises `SourceError` when there is no room for it, or when the directory is written to without a pause.
     """
@@ -45,12 +59,15 @@ def private_copy(directory: Path, segment: str | None = None) -> Iterator[Path]:
         folders = [folder for folder in folders if segment in (None, folder.name)]
         size = _size_of(directory, folders)
     _refuse_without_room(directory, size)
+    if why:
+        place = tempfile.gettempdir()
+        notice(f"{directory} {why}: a private copy of it is made in {place} ({size / 1e6:,.0f} MB) and read")
     with scratch(Path(tempfile.gettempdir()), PREFIX) as folder:
         folder.chmod(0o700)  # what others may not read there, they may not read here
         copy = folder / "chroma"
         with explained(directory):
-            _copy(directory, folders, copy, under_one_lock=size <= UNDER_ONE_LOCK)
-        yield copy
+            lock = _copy(directory, folders, copy, under_one_lock=size <= UNDER_ONE_LOCK)
+        yield PrivateCopy(copy, lock)
 
 
 def remove_leftovers() -> None:
@@ -59,7 +76,9 @@ def remove_leftovers() -> None:
 
 
 @contextmanager
-def opened_by_chroma(copy: Path, location: str, place: str, *database: str) -> Iterator[ClientSource]:
+def opened_by_chroma(
+    copy: PrivateCopy, location: str, place: str, *database: str, why: str = ""
+) -> Iterator[ClientSource]:
     """A private copy as a source that chromadb itself reads: it may migrate the copy, and writes at every opening.
 
     `database` is a tenant and one of its databases, or nothing for the default; `place` is what errors call it.
@@ -70,21 +89,28 @@ def opened_by_chroma(copy: Path, location: str, place: str, *database: str) -> I
         from chromadb.config import Settings
 
         settings = Settings(anonymized_telemetry=False)
-        client = chromadb.PersistentClient(str(copy), settings, *database)
+        client = chromadb.PersistentClient(str(copy.path), settings, *database)
     with closing(client):
-        yield ClientSource(client, location, f"chromadb {chromadb.__version__} on a private copy", faults)
+        rule = f"chromadb {chromadb.__version__} on a private copy"
+        yield ClientSource(client, location, rule, faults, copied=Copied(why, copy.longest_lock))
 
 
-def _copy(directory: Path, folders: list[Path], copy: Path, *, under_one_lock: bool) -> None:
+def _copy(directory: Path, folders: list[Path], copy: Path, *, under_one_lock: bool) -> float:
+    """Make it, and tell the longest lock in seconds, of the attempts that were overtaken too."""
+    longest = 0.0
     for _ in range(ATTEMPTS):
         copy.mkdir()
         try:
             _wait_for_persist(directory, folders)
             if uses_wal(directory):
                 _copy_wal(directory, folders, copy)
-            else:
-                _copy_journaled(directory, folders, copy, under_one_lock=under_one_lock)
-            return
+                return longest
+            with closing(Database(directory)) as database:
+                try:
+                    _copy_journaled(database, folders, copy, under_one_lock=under_one_lock)
+                finally:
+                    longest = max(longest, database.longest_lock)
+                return longest
         except Changed:
             shutil.rmtree(copy)
             time.sleep(PAUSE)
@@ -94,11 +120,10 @@ def _copy(directory: Path, folders: list[Path], copy: Path, *, under_one_lock: b
     )
 
 
-def _copy_journaled(directory: Path, folders: list[Path], copy: Path, *, under_one_lock: bool) -> None:
-    with closing(Database(directory)) as database, database.transaction() if under_one_lock else nullcontext():
-        database.select("SELECT 1 FROM sqlite_master")  # a transaction takes its lock with the first statement
+def _copy_journaled(database: Database, folders: list[Path], copy: Path, *, under_one_lock: bool) -> None:
+    with database.transaction() if under_one_lock else nullcontext():
         before = _states(folders)
-        if _is_unrecorded(directory, folders):
+        if _is_unrecorded(database.file.parent, folders):
             raise Changed
         with closing(sqlite3.connect(copy / FILE)) as target:
             target.execute("PRAGMA synchronous = OFF")

@@ -19,6 +19,7 @@ import numpy as np
 from exporter.errors import SourceError
 from exporter.records import Float32, MetadataValue
 from exporter.sources.database import Database
+from exporter.sources.pace import Pace
 
 ADD, UPDATE, UPSERT, DELETE = 0, 1, 2, 3  # rust/log/src/sqlite_log.rs:608-627; 4 is not for local databases
 RECORDS_AT_ONCE = 2000
@@ -62,7 +63,8 @@ def read_queue(database: Database, topic: str, after: int, column: str) -> Itera
     """seq_id, operation, id and one column of a collection's records after `after`, a short statement at a time."""
     last = database.select("SELECT max(seq_id) FROM embeddings_queue")[0][0]
     some = "SELECT seq_id FROM embeddings_queue WHERE seq_id > ? AND seq_id <= ? ORDER BY seq_id LIMIT ?"
-    while end := database.select(f"SELECT max(seq_id) FROM ({some})", after, last, RECORDS_AT_ONCE)[0][0]:  # noqa: S608
+    pace = Pace(database, RECORDS_AT_ONCE)
+    while end := database.select(f"SELECT max(seq_id) FROM ({some})", after, last, pace.rows)[0][0]:  # noqa: S608
         yield from database.select(
             f"SELECT seq_id, operation, id, {column} FROM embeddings_queue"  # noqa: S608
             " WHERE seq_id > ? AND seq_id <= ? AND topic = ? ORDER BY seq_id",
@@ -70,6 +72,7 @@ def read_queue(database: Database, topic: str, after: int, column: str) -> Itera
             end,
             topic,
         )
+        pace.kept()
         after = end
 
 

@@ -1,21 +1,32 @@
-"""A Chroma server, read by chromadb's own HTTP client."""
+"""A Chroma server, read by chromadb's own HTTP client over a transport that is patient."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from exporter.errors import NetworkError, UsageError
-from exporter.sources.paging import ClientSource, Faults
+from exporter.errors import CollectionError, NetworkError, UsageError
+from exporter.records import Notice, no_notice
+from exporter.sources import CLOUD
+from exporter.sources.paging import NO_POINT_IN_TIME, PAGE, ClientSource, Faults, Foreign
+
+CLOUD_URL = "https://api.trychroma.com:443"
+
+CLOUD_PAGE = 300
+"""Rows, ids and results that one request to Chroma Cloud may ask for (docs.trychroma.com/cloud/quotas-limits)."""
+
+HERE = ("localhost", "127.0.0.1", "::1")
 
 
 class Server(ClientSource):
-    """A server at `http(s)://host:port`, perhaps with a path, as `exporter.sources.Source`.
+    """A server at `http(s)://host:port`, perhaps with a path, or Chroma Cloud, as `exporter.sources.Source`.
 
     `token` is sent as Chroma's clients send it, in `X-Chroma-Token` and as a bearer: which of them counts is decided by
     the proxy in front, as the server itself lets everybody in (rust/frontend/src/auth/mod.rs:132). `headers` are sent
-    as they are. No error names either.
+    as they are. No error names either. The other options are those of `exporter.sources.Access`.
 
     Raises `NetworkError` when nobody answers, or somebody who is no Chroma server, or when access is refused, and
     `CollectionError` for an unknown tenant or database.
@@ -30,52 +41,108 @@ class Server(ClientSource):
         tenant: str | None = None,
         database: str | None = None,
         timeout: float = 60.0,
+        retries: int = 4,
+        ca_file: Path | None = None,
+        notice: Notice = no_notice,
     ) -> None:
+        cloud = url == CLOUD
+        url = CLOUD_URL if cloud else url
         try:
             parts = urlsplit(url)
+            host = parts.hostname
         except ValueError as error:
             raise UsageError(f"{url!r} is no address of a server: {error}") from None
         place = parts.netloc.rpartition("@")[2]
         if "@" in parts.netloc:
             raise NetworkError(f"the address of {place} holds a user name or a password; pass them with --header")
-        sent = dict(headers or {})
-        if token:
-            sent = {"X-Chroma-Token": token, "Authorization": f"Bearer {token}", **sent}
+        if cloud and not token:
+            raise UsageError("Chroma Cloud wants a token: set CHROMA_API_KEY, or give --token @FILE")
+        sent = {"X-Chroma-Token": token} if token else {}
+        if token and not cloud:
+            sent["Authorization"] = f"Bearer {token}"
+        sent |= headers or {}
         for name, value in sent.items():
             if not (name + value).isascii() or not (name + value).isprintable():
                 raise UsageError(f"the header {name!r} (or the token in it) holds characters that no header may hold")
+        if sent and parts.scheme == "http" and host not in HERE:
+            notice(f"the token and headers go to {place} unencrypted: use https:// where you can")
         faults = Faults(NetworkError, place, tuple(filter(None, (token, *sent.values()))))
+        session = {
+            "seconds": timeout,
+            "retries": retries,
+            **({} if ca_file is None else {"verify": _trusting(ca_file)}),
+        }
         with faults.told():
-            client = _connect(url, sent, tenant, database, timeout)
-        super().__init__(client, place, "collection.get of the server", faults)
+            client = _connect(url, sent, cloud, tenant, database, {"place": place, "notice": notice, **session})
+        rule = f"collection.get of the server, {NO_POINT_IN_TIME}"
+        super().__init__(client, place, rule, faults, page=CLOUD_PAGE if cloud else PAGE)
 
 
-def _connect(url: str, headers: dict[str, str], tenant: str | None, database: str | None, timeout: float) -> Any:
-    import chromadb
-    import httpx
-    from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings
-
-    # chromadb's client has no time-out of its own, and tells every trouble as an unknown tenant: so ask first
-    place = urlsplit(url).netloc
+def _trusting(ca_file: Path) -> ssl.SSLContext:
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/api/v2/heartbeat", headers=headers, timeout=timeout)
-    except httpx.HTTPError as error:
-        raise NetworkError(
-            f"no answer from {place} ({error or type(error).__name__}); is the server running, and is the port right?"
-        ) from error
-    if answer.status_code in (401, 403):
-        raise NetworkError(f"{place} refuses the request (status {answer.status_code}); give --token or --header")
-    if answer.status_code != 200 or "heartbeat" not in answer.text:
-        raise NetworkError(
-            f"{place} is no Chroma server of 0.6 or later (status {answer.status_code}); check the address"
-        )
-    client = chromadb.HttpClient(
-        host=url,
-        ssl=url.startswith("https"),
-        headers=headers,
-        settings=Settings(anonymized_telemetry=False),
-        tenant=tenant or DEFAULT_TENANT,
-        database=database or DEFAULT_DATABASE,
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one, too
+        raise UsageError(f"--ca-file {ca_file} can't be read as a certificate (PEM): {error}") from None
+
+
+def _connect(
+    url: str, headers: dict[str, str], cloud: bool, tenant: str | None, database: str | None, session: dict[str, Any]
+) -> Any:
+    """A chromadb client whose requests are patient ones from the first on, and that has found tenant and database."""
+    from chromadb.api import ServerAPI
+    from chromadb.api.client import Client
+    from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings, System
+
+    from exporter.sources.transport import PatientClient
+
+    settings = Settings(
+        _env_file=None,  # nor what else the environment has for chromadb: what counts was given by options
+        anonymized_telemetry=False,
+        chroma_api_impl="chromadb.api.fastapi.FastAPI",
+        chroma_server_host=url,
+        chroma_server_http_port=8000,  # asked for, and unused beside a whole address
+        chroma_server_ssl_enabled=url.startswith("https"),
+        chroma_server_ssl_verify=None,
+        chroma_server_headers=headers,
+        chroma_client_auth_provider=None,
     )
-    client._server._session.timeout = timeout
+    api = System(settings).instance(ServerAPI)
+    sent = dict(api._session.headers)
+    api._session.close()
+    api._session = PatientClient(**session, headers=sent)
+    try:
+        # chromadb would tell every trouble as an unknown tenant: so ask first
+        try:
+            answer = api._session.get(f"{url.rstrip('/')}/api/v2/heartbeat")
+            if not answer.is_success or "heartbeat" not in answer.text:
+                raise Foreign(f"status {answer.status_code}")
+        except Foreign as error:
+            raise NetworkError(
+                f"{session['place']} is no Chroma server of 0.6 or later ({error}); check the address"
+            ) from error
+        if cloud:
+            tenant, database = _of_the_key(api.get_user_identity(), tenant, database)
+        tenant, database = tenant or DEFAULT_TENANT, database or DEFAULT_DATABASE
+        api.get_tenant(name=tenant)
+        api.get_database(name=database, tenant=tenant)
+    except Exception:
+        api._session.close()
+        raise
+    # not by its constructor, which makes a session of its own that waits for ever, and asks by it
+    client = Client.__new__(Client)
+    client._server, client.tenant, client.database = api, tenant, database
     return client
+
+
+def _of_the_key(identity: Any, tenant: str | None, database: str | None) -> tuple[str | None, str | None]:
+    """The tenant and the database of a key of Chroma Cloud, where they were not named. Raises CollectionError."""
+    databases = [name for name in identity.databases or () if name != "*"]
+    if database is None:
+        if len(databases) != 1:
+            there = f"it may use {', '.join(databases)}" if databases else "the key does not say which"
+            raise CollectionError(f"name the database by --database or CHROMA_DATABASE: {there}")
+        database = databases[0]
+    tenant = tenant or (identity.tenant if identity.tenant != "*" else None)
+    if tenant is None:
+        raise CollectionError("name the tenant by --tenant or CHROMA_TENANT: the key does not say which")
+    return tenant, database

@@ -3,13 +3,18 @@
 What is small is read at the start: the high-water marks, the ids, and where each vector is. Vectors, texts and
 metadata are fetched a batch at a time, and after each batch it is asked whether anything of the collection has changed
 since the start. If so, the rows given out and those to come belong to different times, and `Changed` is raised.
+
+Of a row 8 bytes are kept, its rowid and its element of the index (12 where rowids need more than 32 bits, and with
+cosine 4 more for its length). Ids are fetched with their batch. While rows are matched with the index, up to 60 bytes a
+row are needed; a record that waits in the queue takes some 400 for good, but there are few.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -17,10 +22,13 @@ import numpy as np
 
 from exporter.errors import SourceError
 from exporter.records import Batch, Collection, Float32, Int64, Metadata
-from exporter.sources.catalogue import CHROMA_1, find, read_entries, read_layout
+from exporter.sources import place_of
+from exporter.sources.catalogue import CHROMA_1, find_entry, read_layout
 from exporter.sources.changes import Changed
 from exporter.sources.database import Database, understood
 from exporter.sources.hnsw import Damaged, Index, State, state
+from exporter.sources.pace import Pace
+from exporter.sources.places import Places
 from exporter.sources.queue import (
     Record,
     has_records_after,
@@ -30,31 +38,39 @@ from exporter.sources.queue import (
     replay_vectors,
     through_cosine_index,
 )
-from exporter.sources.tables import read_ids, read_marks, read_records
+from exporter.sources.tables import read_ids, read_marks, read_names, read_records, read_rowids
 from exporter.sources.where import DOCUMENT, Condition
 
-ROWS_AT_ONCE = 1000  # so few that a statement over them locks for some milliseconds
+ROWS_AT_ONCE = 1000
 SETTLING = 2.0  # seconds; index files that stay newer than the last commit for longer are what a crash has left
 
 
 class Snapshot:
     """One collection as `exporter.sources.Rows`. Close it: it holds a file of the index open.
 
-    With `at_rest` nobody else writes to the directory: files that don't fit together are damaged, not in the making.
+    `copied` says of a private copy why it was made, and how long its making locked the original at most, in seconds.
+    Nobody else writes to it: files that don't fit together are damaged, not in the making.
 
     Raises `Changed` when the collection is written to, `UnknownLayout` for tables of an unknown version, `SourceError`
     for what can't be read, `CollectionError` when the collection is gone.
     """
 
     def __init__(
-        self, database: Database, collection: Collection, condition: Condition | None, *, at_rest: bool = False
+        self,
+        database: Database,
+        collection: Collection,
+        condition: Condition | None,
+        copied: tuple[str, float] | None = None,
     ) -> None:
-        self._database, self._at_rest = database, at_rest
+        self._database, at_rest = database, copied is not None
+        self.copied: str | None = None
+        if copied is not None:
+            self.copied, self._copy_lock = copied
         self._version = database.version()
         with database.transaction():
             self._layout = read_layout(database)
-            self._entry = find(read_entries(database, self._layout.rule), collection)
             with understood(database.file):
+                self._entry = find_entry(database, self._layout.rule, place_of(collection))
                 self._marks = read_marks(database, self._entry)
             self._queue_end: int = database.select("SELECT max(seq_id) FROM embeddings_queue")[0][0] or 0
         self._folder = database.file.parent / self._entry.vectors
@@ -63,17 +79,16 @@ class Snapshot:
             raise Changed
         try:
             self._index = self._open_index()
+            try:
+                with understood(database.file):
+                    self._place(condition)
+                self._check()
+            except BaseException:
+                self.close()
+                raise
         except Damaged as error:
             if not at_rest and is_young(state(self._folder)):  # a persist is at work
                 raise Changed from error
-            raise
-        try:
-            with understood(database.file):
-                self._place_rows(condition)
-                self._place_vectors()
-            self._check()
-        except BaseException:
-            self.close()
             raise
 
     @property
@@ -83,13 +98,13 @@ class Snapshot:
 
     @property
     def longest_lock(self) -> float | None:
-        """For how many seconds at most a statement held its lock; None on a copy, which nobody waits for."""
-        return None if self._at_rest else self._database.longest_lock
+        """For how many seconds at most a statement held its lock, or the making of the copy."""
+        return self._database.longest_lock if self.copied is None else self._copy_lock
 
     @property
     def count(self) -> int:
         """How many rows there are, after the filter."""
-        return len(self._ids)
+        return len(self._rowids)
 
     def batches(self, *, texts: bool = False, metadatas: bool = False) -> Iterator[Batch]:
         """All rows in stored order, as many at a time as are quickly read. Raises `Changed`."""
@@ -107,80 +122,112 @@ class Snapshot:
         collection = self._entry.collection
         return Index(self._folder, dimension=collection.dimension, cosine=collection.space == "cosine")
 
-    def _place_rows(self, condition: Condition | None) -> None:
-        """Which rows there are, in which order; records that only the queue has are kept whole in `_new`."""
-        rowids = dict(read_ids(self._database, self._entry))
-        if not all(type(name) is str for name in rowids):
-            raise TypeError("an id that is no text")
-        self._new: dict[int, Record] = {}
-        self._apply_queue(rowids)
+    def _place(self, condition: Condition | None) -> None:
+        """Which rows there are, in which order, and where the vector of each is.
+
+        `_elements` holds an element of the index, or -2 - i for the i-th of the records of the queue that are
+        `_waiting`, or -1 for a vector that is lost.
+        """
+        gone, added = self._apply_queue()
+        self._added = {rowid: name for name, rowid in added.items()}
+        rowids, places = self._list_rows(gone, added)
+        elements = self._find_vectors(places, len(rowids))
+        # the ids come as text, as 0.4's `get` gives them; from 0.5.11 on `get` gives them as they were added
+        order = np.arange(len(rowids)) if self._layout.rule.by_user_id else np.argsort(rowids)
         if condition is not None:
-            left = self._matching(condition, sorted(rowids.values()))
-            rowids = {name: rowid for name, rowid in rowids.items() if rowid in left}
-        # `read_ids` gives them by id, as 0.4's `get` does; from 0.5.11 on `get` gives them as they were added
-        order = sorted(rowids) if self._layout.rule.by_user_id else sorted(rowids, key=rowids.__getitem__)
-        self._ids = order
-        self._rowids = np.fromiter((rowids[name] for name in order), np.int64, len(order))
+            order = order[np.isin(rowids[order], self._matching(condition, np.sort(rowids)))]
+        self._rowids = rowids[order].astype(np.min_scalar_type(rowids.max(initial=0)))
+        self._elements = elements[order].astype(np.int32)
 
-    def _apply_queue(self, rowids: dict[str, int]) -> None:
+    def _list_rows(self, gone: set[int], added: Mapping[str, int]) -> tuple[Int64, Places]:
+        """The rowids, ordered by id as text or the added ones last, and the place of each id among them."""
+        rowids = array("q")
+
+        def pages() -> Iterator[list[str]]:
+            del rowids[:]
+            for page in self._id_pages(added):
+                left = [row for row in page if row[1] not in gone] if gone else page
+                rowids.extend([rowid for _, rowid in left])
+                yield [name for name, _ in left]
+
+        places = Places(pages)
+        return np.array(rowids, np.int64), places
+
+    def _id_pages(self, added: Mapping[str, int]) -> Iterator[Sequence[tuple[str, int]]]:
+        """Every id and its rowid: by id as text, or those that are in the queue only at the end."""
+        stored = read_ids(self._database, self._entry)
+        if not self._layout.rule.by_user_id:
+            yield from chain(stored, [list(added.items())])
+            return
+        waiting = sorted(added.items(), reverse=True)
+        for page in stored:
+            fitting = []
+            while waiting and waiting[-1] < page[-1]:
+                fitting.append(waiting.pop())
+            yield sorted([*page, *fitting])
+        yield waiting[::-1]
+
+    def _apply_queue(self) -> tuple[set[int], dict[str, int]]:
+        """The rows that the queue deletes, and the ids that it adds with rowids of their own, beyond all others."""
+        self._new: dict[int, Record] = {}
         log = list(read_queue(self._database, self._entry.topic, self._marks.metadata or 0, "metadata"))
-        touched = {name: rowids[name] for _, _, name, _ in log if name in rowids}
-        stored = zip(touched, self._records(list(touched.values()), texts=True, metadatas=True), strict=True)
+        rowids = read_rowids(self._database, self._entry, sorted({name for _, _, name, _ in log}))
+        stored = zip(rowids, self._records(list(rowids.values()), texts=True, metadatas=True), strict=True)
         new = replay_metadata(log, dict(stored))
-        for name, record in new.changed.items():
-            if record is None:
-                del rowids[name]
-            else:
-                self._new[rowids[name]] = record
-        end = max(rowids.values(), default=0) + 1
-        for rowid, (name, record) in enumerate(new.added.items(), end):
-            rowids[name] = rowid
-            self._new[rowid] = record
+        self._new = {rowids[name]: record for name, record in new.changed.items() if record is not None}
+        end = 1 + (self._database.select("SELECT max(id) FROM embeddings")[0][0] or 0)
+        added = {name: rowid for rowid, name in enumerate(new.added, end)}
+        self._new |= {added[name]: record for name, record in new.added.items()}
+        return {rowids[name] for name, record in new.changed.items() if record is None}, added
 
-    def _matching(self, condition: Condition, rowids: Sequence[int]) -> set[int]:
-        statement = condition.statement(arrays=self._layout.arrays)
-        found: set[int] = set()
-        stored = [rowid for rowid in rowids if rowid not in self._new]
-        for first in range(0, len(stored), ROWS_AT_ONCE):
-            page = json.dumps(stored[first : first + ROWS_AT_ONCE])
-            found.update(row[0] for row in self._database.select(statement, page, *condition.values))
+    def _matching(self, condition: Condition, rowids: Int64) -> Int64:
+        new = list(self._new)
+        stored = rowids[~np.isin(rowids, new)]
         matches = condition.matches(list(self._new.values()))
-        return found | {rowid for rowid, match in zip(self._new, matches, strict=True) if match}
+        found = [np.array(new, np.int64)[np.array(matches, bool)]]
+        for page in Pace(self._database, ROWS_AT_ONCE).pages(stored):
+            left = condition.matching(page.tolist(), self._database.select, arrays=self._layout.arrays)
+            found.append(np.array(left, np.int64))
+        return np.concatenate(found)
 
-    def _place_vectors(self) -> None:
-        """Where the vector of each row is: an element of the index (-1: none), or a record of the queue (0: none)."""
+    def _find_vectors(self, places: Places, count: int) -> Int64:
         mark = self._marks.vectors
         if self._layout.rule is CHROMA_1:
             # 1.x takes an index without ids for one that was never written, and replays all that is in the queue
-            mark = mark if self._index.labels else 0
+            mark = 0 if self._index.is_empty else mark
         elif mark is None:
             mark = self._index.max_seq_id
-        log = read_queue(self._database, self._entry.topic, mark or 0, "vector IS NOT NULL")
-        new = replay_vectors(log, self._index.labels, self._entry.batching)
+        log = list(read_queue(self._database, self._entry.topic, mark or 0, "vector IS NOT NULL"))
+        written = {name for _, _, name, _ in log}
+        indexed: set[str] = set()
+        labels = np.full(count, -1, np.int64)
+        for ids, some in self._index.labels():
+            indexed.update(written.intersection(ids))
+            found = places.of(ids)
+            labels[found[found >= 0]] = np.array(some, np.int64)[found >= 0]
+        elements = self._index.elements_of(labels)
+        new = replay_vectors(log, indexed, self._entry.batching)
         self._unrounded = new.unrounded
-        self._elements = self._index.rows_of(self._ids)
-        self._queued = np.zeros(self.count, np.int64)
-        if new.places:
-            for position, name in enumerate(self._ids):
-                if name in new.places:
-                    self._elements[position] = -1
-                    self._queued[position] = new.places[name] or 0
-        self._index.labels.clear()  # as big as the ids, and not needed any more
+        self._waiting = np.array([seq_id or 0 for seq_id in new.places.values()], np.int64)
+        found = places.of(list(new.places))
+        known = np.flatnonzero(found >= 0)
+        elements[found[known]] = np.where(self._waiting[known] > 0, -2 - known, -1)
+        return elements
 
     def _batches(self, positions: Int64, texts: bool, metadatas: bool) -> Iterator[Batch]:
-        for first in range(0, len(positions), ROWS_AT_ONCE):
-            page = positions[first : first + ROWS_AT_ONCE]
-            ids = [self._ids[position] for position in page.tolist()]
+        for page in Pace(self._database, ROWS_AT_ONCE).pages(positions):
+            rowids = self._rowids[page].tolist()
             try:
                 with understood(self._database.file):
-                    records = self._records(self._rowids[page].tolist(), texts=texts, metadatas=metadatas)
+                    names = read_names(self._database, rowids) | self._added
+                    records = self._records(rowids, texts=texts, metadatas=metadatas)
                     own = [_own_keys(record) for record in records] if metadatas else ()
                     vectors = self._vectors(page)
             except Damaged:
                 self._check()  # a persist may be at work
                 raise
             batch = Batch(
-                ids,
+                [names.get(rowid, "") for rowid in rowids],  # one that is missing is gone, as the check says
                 vectors,
                 [cast("str | None", record.get(DOCUMENT)) for record in records] if texts else (),
                 own,
@@ -196,12 +243,12 @@ class Snapshot:
     def _vectors(self, positions: Int64) -> Float32:
         dimension = self._entry.collection.dimension or 0
         vectors = np.full((len(positions), dimension), np.nan, np.float32)
-        elements, queued = self._elements[positions], self._queued[positions]
-        indexed = elements >= 0
+        elements = self._elements[positions].astype(np.int64)
+        indexed, queued = elements >= 0, elements < -1
         if indexed.any():
             vectors[indexed] = self._index.vectors(elements[indexed])
         if queued.any():
-            vectors[queued > 0] = self._queued_vectors(queued[queued > 0].tolist(), dimension)
+            vectors[queued] = self._queued_vectors(self._waiting[-2 - elements[queued]].tolist(), dimension)
         return vectors
 
     def _queued_vectors(self, seq_ids: list[int], dimension: int) -> Float32:

@@ -36,8 +36,11 @@ def read_marks(database: Database, entry: Entry) -> Marks:
     return Marks(_number(found.get(entry.metadata)), _number(found.get(entry.vectors)))
 
 
-def read_ids(database: Database, entry: Entry) -> Iterator[tuple[str, int]]:
-    """The user's id and the rowid of each record, by id as text: the order of the one index that covers both."""
+def read_ids(database: Database, entry: Entry) -> Iterator[list[tuple[str, int]]]:
+    """The user's id and the rowid of each record, some thousand at a time, by id as text.
+
+    That is the order of the one index that covers both.
+    """
     last, more = "", True
     while more:
         page = database.select(
@@ -47,9 +50,28 @@ def read_ids(database: Database, entry: Entry) -> Iterator[tuple[str, int]]:
             last,
             IDS_AT_ONCE,
         )
-        yield from page
+        if page:
+            yield page
+            last = page[-1][0]
         more = len(page) == IDS_AT_ONCE
-        last = page[-1][0] if page else last
+
+
+def read_rowids(database: Database, entry: Entry, ids: Sequence[str]) -> dict[str, int]:
+    """The rowid of each of these ids that there is a record of."""
+    return dict(
+        database.select(
+            "SELECT embedding_id, id FROM embeddings"
+            " WHERE segment_id = ? AND embedding_id IN (SELECT value FROM json_each(?))",
+            entry.metadata,
+            json.dumps(ids),
+        )
+    )
+
+
+def read_names(database: Database, rowids: Sequence[int]) -> dict[int, str]:
+    """The user's id of each of these rows that is there."""
+    names = "SELECT id, embedding_id FROM embeddings WHERE id IN (SELECT value FROM json_each(?))"
+    return dict(database.select(names, json.dumps(rowids)))
 
 
 def read_records(
@@ -75,16 +97,11 @@ def read_records(
 
 def count_rows(database: Database, entry: Entry) -> int:
     """How many records `get` would give: those of the tables, and what the queue adds to them and takes away."""
-    count = sum(1 for _ in read_ids(database, entry))  # count(*) would hold one lock all through
+    count = sum(map(len, read_ids(database, entry)))  # count(*) would hold one lock all through
     with database.transaction():
-        log = list(read_queue(database, entry.topic, read_marks(database, entry).metadata or 0, "metadata"))
-        stored = database.select(
-            "SELECT embedding_id FROM embeddings"
-            " WHERE segment_id = ? AND embedding_id IN (SELECT value FROM json_each(?))",
-            entry.metadata,
-            json.dumps([name for _, _, name, _ in log]),
-        )
-    new = replay_metadata(log, {name: {} for (name,) in stored})
+        log = list(read_queue(database, entry.topic, read_marks(database, entry).metadata or 0, "NULL"))
+        stored = read_rowids(database, entry, sorted({name for _, _, name, _ in log}))
+    new = replay_metadata(log, {name: {} for name in stored})
     return count + len(new.added) - sum(record is None for record in new.changed.values())
 
 

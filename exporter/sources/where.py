@@ -1,4 +1,4 @@
-r"""Chroma's filter language: `where` for metadata and `where_document` for text, as Chroma 1.5.9 answers it.
+"""Chroma's filter language: `where` for metadata and `where_document` for text, as Chroma 1.5.9 answers it.
 
     where          {key: value} | {key: {operator: operand}} | {"$and" | "$or": [where, where, ...]}
     where_document {operator: text} | {"$and" | "$or": [where_document, where_document, ...]}
@@ -11,24 +11,27 @@ A filter becomes one SQL expression, the one that Chroma builds (rust/segment/sr
 - text, numbers and booleans never equal each other; `$contains` finds 1 in [1, 2], not in [1.0, 2.0].
 
 What is refused is what the Python client and its server refuse (chromadb/api/types.py:1179-1325,
-rust/types/src/where_parsing.rs:175-520). Patterns of `$regex` are Python's, Chroma's are those of Rust's regex crate:
-`\pL`, `\z` and `[[:alpha:]]` are known only there, look-around and backreferences only here, and `$` also matches
-before a last line break here.
+rust/types/src/where_parsing.rs:175-520).
+
+A pattern of `$regex` is no part of the expression, as no lock may last as long as its matching: the rows that the rest
+of the filter may leave are found first, then their texts are read and matched with no statement open, and the
+expression gets the ids of those that match.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from exporter.errors import QueryError
 from exporter.records import Metadata
 from exporter.sources import Filter
+from exporter.sources.patterns import Pattern
 
 DOCUMENT = "chroma:document"
 COMPARISONS = {"$eq": "=", "$ne": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
@@ -39,34 +42,60 @@ NEGATED = ("$ne", "$nin", "$not_contains", "$not_regex")
 COLUMNS = {str: "string_value", int: "int_value", float: "float_value", bool: "bool_value"}
 SMALLEST, BIGGEST = -(2**63), 2**63 - 1
 
+TEXTS_OF_PAGE = (
+    f"SELECT id, string_value FROM embedding_metadata WHERE key = '{DOCUMENT}'"  # noqa: S608
+    " AND string_value IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
+)
+
+
+Select = Callable[..., list[Any]]
+"""Called as `select(sql, *values)`: the rows of one statement."""
+
 
 @dataclass(frozen=True)
 class Condition:
-    """A filter as an SQL expression over `id`, in which `page` stands for the ids that are asked about."""
+    """A filter as an SQL expression over `id`, in which `page` stands for the ids that are asked about.
+
+    Of the `values` a `Pattern` stands for the ids whose text it is found in, as a JSON list.
+    """
 
     sql: str
     values: tuple[object, ...]
 
-    def statement(self, *, arrays: bool) -> str:
-        """Selects those ids of the first parameter, a JSON list, that match; the others are `values`.
+    def matching(self, ids: Sequence[int], select: Select, *, arrays: bool) -> list[int]:
+        """Those of the ids, numbers of Chroma's tables, that match; by a statement or two.
 
         `arrays` tells whether the database has a table of array values: before Chroma 1.5 there was none.
         """
         none = "" if arrays else ", embedding_metadata_array AS (SELECT * FROM embedding_metadata WHERE 0)"
-        return f"WITH page(id) AS (SELECT value FROM json_each(?)){none} SELECT id FROM page WHERE {self.sql}"  # noqa: S608
+        sql = f"WITH page(id) AS (SELECT value FROM json_each(?)){none} SELECT id FROM page WHERE {self.sql}"  # noqa: S608
+        patterns = [value for value in self.values if isinstance(value, Pattern)]
+        # at first each pattern is taken to say what leaves more: with AND, OR and no other NOT that loses no row
+        found = self._ids(sql, select, ids, [[] if pattern.negated else ids for pattern in patterns])
+        if not patterns or not found:
+            return found
+        texts = select(TEXTS_OF_PAGE, json.dumps(found))
+        return self._ids(sql, select, found, [pattern.found_in(texts) for pattern in patterns])
 
     def matches(self, records: Sequence[Metadata]) -> list[bool]:
         """Which records match. For those that are not in Chroma's tables yet; the document is a value like others."""
         with closing(sqlite3.connect(":memory:")) as memory:
-            prepare(memory)
             for table in ("embedding_metadata", "embedding_metadata_array"):
                 memory.execute(f"CREATE TABLE {table} (id, key, {', '.join(COLUMNS.values())})")
             for number, record in enumerate(records):
                 for key, value in record.items():
                     _insert(memory, number, key, value)
-            page = json.dumps(list(range(len(records))))
-            found = {row[0] for row in memory.execute(self.statement(arrays=True), (page, *self.values))}
+
+            def select(sql: str, *values: object) -> list[Any]:
+                return memory.execute(sql, values).fetchall()
+
+            found = set(self.matching(range(len(records)), select, arrays=True))
         return [number in found for number in range(len(records))]
+
+    def _ids(self, sql: str, select: Select, ids: Sequence[int], in_text: Sequence[Sequence[int]]) -> list[int]:
+        of_pattern = iter(in_text)
+        values = [json.dumps(list(next(of_pattern))) if isinstance(one, Pattern) else one for one in self.values]
+        return [row[0] for row in select(sql, json.dumps(list(ids)), *values)]
 
 
 def parse(where: Filter | None, where_document: Filter | None) -> Condition | None:
@@ -82,15 +111,6 @@ def parse(where: Filter | None, where_document: Filter | None) -> Condition | No
     except sqlite3.Error as error:  # thousands of values, or a thousand members of one $and
         raise QueryError(f"where: the filter is too big for SQLite ({error}); split it") from error
     return condition
-
-
-def prepare(connection: sqlite3.Connection) -> None:
-    """Give a connection the function behind REGEXP, which SQLite leaves to its users."""
-    connection.create_function("regexp", 2, _regexp, deterministic=True)
-
-
-def _regexp(pattern: str, text: str | None) -> bool:
-    return text is not None and re.search(pattern, text) is not None
 
 
 def _metadata(part: object) -> Condition:
@@ -158,11 +178,9 @@ def _document(operator: str, operand: str) -> Condition:
     if operator in ARRAYS:
         # Chroma's LIKE, which it makes case-sensitive, with every special character escaped
         return _value(DOCUMENT, operator, "instr(string_value, ?)", [operand])
-    try:
-        re.compile(operand)
-    except re.error as error:
-        raise QueryError(f"where_document: the pattern {operand!r} can't be read ({error}); mend it") from error
-    return _value(DOCUMENT, operator, "+string_value REGEXP ?", [operand])
+    negated = operator in NEGATED
+    sql = f"id {'NOT ' * negated}IN (SELECT value FROM json_each(?))"  # noqa: S608
+    return Condition(sql, (Pattern(operand, negated),))
 
 
 def _value(key: str, operator: str, test: str, values: Sequence[object]) -> Condition:

@@ -45,11 +45,11 @@ from exporter.runs.metadata import (
     text_cell,
 )
 from exporter.runs.points import Points, arrange
-from exporter.runs.verify import ROWS_SHOWN, read_tensor
+from exporter.runs.verify import ROWS_SHOWN, read_shown, read_tensor
 from exporter.sources import NO_ACCESS, Access, Rows, Source, open_source
 from exporter.workflows.collections import choose
 from exporter.workflows.export import check_model, contents_of, fill, publish_whole
-from exporter.workflows.facts import Seen, facts_of
+from exporter.workflows.facts import Seen, facts_of, without_the_way
 from exporter.workflows.pictures import FLAT, MAP, Laid, draw_pictures
 from exporter.workflows.request import ExportRequest
 from exporter.workflows.run import Run, open_run
@@ -104,11 +104,14 @@ class Base:
 
 @dataclass(frozen=True)
 class Ground:
-    """What is ranked: a collection at its source, or the chunks of the run (`source` None), and why those."""
+    """What is ranked: a collection at its source, found at `place`, or the chunks of the run (`source` None), and why
+    those.
+    """
 
     collection: Collection
     source: Source | None
     why: str = ""
+    place: Any = None
 
 
 def read_base(path: Path) -> Base:
@@ -135,15 +138,22 @@ def read_base(path: Path) -> Base:
 
 def find_ground(base: Base, allowed: Allowed) -> Ground:
     """Where this run's collection is, as it is now. What can't be reached is no error: the run has its vectors."""
-    facts = base.run.facts["source"]
+    facts, spec = base.run.facts["source"], None
     try:
+        if not facts.get("reading", {"whole": True})["whole"]:
+            raise UsageError("only a sample of this collection was read, and this question is ranked in that")
         spec = allowed.source if allowed.source is not None else _found_beside(base.run)
         if spec is None:
             raise UsageError(f"where {facts['location']} is isn't known here (--source says it)")
         source = open_source(spec, allowed.access)
-        return Ground(choose(source.collections(), facts["collection"], facts["database"], source.location), source)
+        return Ground(choose(source, facts["collection"], facts["database"]), source, place=spec)
     except ExporterError as error:
-        return Ground(_recorded(base), None, str(error))
+        return _without_source(base, error, spec)
+
+
+def _without_source(base: Base, error: ExporterError, place: Any) -> Ground:
+    (why,) = without_the_way([str(error)], place, base.run.facts["source"]["location"])
+    return Ground(_recorded(base), None, why)
 
 
 def load_model(base: Base, ground: Ground, allowed: Allowed) -> models.Model:
@@ -272,7 +282,7 @@ def _rank(base: Base, ground: Ground, asked: Question, request: ExportRequest) -
             )
             return seen, ground
         except ExporterError as error:
-            ground = Ground(_recorded(base), None, str(error))
+            ground = _without_source(base, error, ground.place)
     chunks = _chunks(base)
     scores = _scan([chunks], asked, request)
     return _seen(scores, np.arange(len(chunks)), [chunks], f"the run {base.run.name}", asked, request), ground
@@ -398,10 +408,7 @@ def _table(run: Run) -> tuple[list[str], list[list[str]]]:
 
 def _vectors(run: Run) -> Float32:
     entry = next(entry for entry in run.facts["tensors"] if entry["kind"] == "vectors")
-    path = entry["file"] or folder.VECTORS
-    if not (run.path / path).is_file():
-        raise OutputError(f"the vectors of {run.path} are in a checkpoint only: export it without --no-tsv")
-    vectors = read_tensor(run.path, path, tuple(entry["shape"]))
+    vectors = read_shown(run.path, entry)
     return vectors[:, : run.facts["source"]["dimension"]]  # without the zeros that the Projector wants
 
 

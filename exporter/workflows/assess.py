@@ -76,8 +76,8 @@ class _Elsewhere:
 @dataclass(frozen=True)
 class _Seen:
     """What reading the collection gave. `first_rank` (q,) and `first_distance` of the nearest right chunk, 0 where
-    there is none, `first_position` -1. `word_rank`: by BM25, of the first right chunk. `sample` are some chunks,
-    `sample_positions` where they stand.
+    there is none, `first_position` -1. `word_rank`: by BM25, of the first right chunk; None where that was not wanted.
+    `sample` are some chunks, `sample_positions` where they stand.
     """
 
     ids: Sequence[str]
@@ -88,7 +88,7 @@ class _Seen:
     first_position: Int64
     first_distance: Float64
     first_rank: Int64
-    word_rank: Sequence[int | None]
+    word_rank: Sequence[int | None] | None
     sample: Batch
     sample_positions: Int64
     elsewhere: _Elsewhere | None
@@ -139,7 +139,9 @@ def assess(
         findings=tuple(_findings(setting, seen, facts)),
         warnings=tuple(warnings),
         check=check,
-        lexical=beside(
+        lexical=None
+        if seen.word_rank is None
+        else beside(
             [asked.questions[question].id for question in known],
             [seen.word_rank[question] for question in known],
             [judged[question].first_rank for question in known],
@@ -157,7 +159,7 @@ def _look(asked: _Set, setting: Setting, progress: Progress, rows: Rows) -> _See
         raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
     ranker = Ranker(asked.vectors, setting.metric, max(DEPTH, setting.top_k))
     right, texts, documents, deciding = Right(asked.asked), Texts(), Documents(), asked.deciding
-    words = Words()
+    words = Words() if setting.words else None
     ids: list[str] = []
     sources: list[str | None] = []
     known: dict[str | None, str | None] = {}  # one object a source, not one a chunk
@@ -172,13 +174,16 @@ def _look(asked: _Set, setting: Setting, progress: Progress, rows: Rows) -> _See
         for id, text in zip(batch.ids, batch.texts, strict=True):
             texts.add(id, text)
         documents.add(batch.metadatas)
-        words.add(batch.texts)
+        if words is not None:
+            words.add(batch.texts)
         ids += batch.ids
         sources += [known.setdefault(source, source) for source in map(source_of, batch.metadatas)]
         progress("reading", len(ids), rows.count)
-    progress("ranking by words", 0, None)
-    right_places = [right.right_positions(question) for question in range(len(asked.asked))]
-    word_rank = words.first_ranks([one.text for one in asked.asked], right_places)
+    word_rank = None
+    if words is not None:
+        progress("ranking by words", 0, None)
+        right_places = [right.right_positions(question) for question in range(len(asked.asked))]
+        word_rank = words.first_ranks([one.text for one in asked.asked], right_places)
     nearest = ranker.nearest()
     first_rank = _ranks(nearest, asked.vectors, setting.metric, first_position, first_distance, rows)
     wanted = set(np.linspace(0, len(ids) - 1, min(MEASURED, len(ids))).astype(int).tolist())

@@ -29,6 +29,7 @@ class Setting:
     where: Filter | None = None
     where_document: Filter | None = None
     index: bool = True
+    words: bool = True
 
     @property
     def filtered(self) -> bool:

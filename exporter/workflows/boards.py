@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from exporter.evaluation.metrics import FIRST_RANK
 from exporter.records import Float64, Scores
 from exporter.runs.dashboards import Curve, Dashboards
 from exporter.runs.markdown import escaped, table
+from exporter.runs.projector import read_events
 from exporter.workflows.assessment import Assessment
 
 SHOWN = 20
 """Questions that have texts, histograms and curves of their own, at most."""
+SET = "set"
 POOLED = "nearest of all questions"
 """Of a whole set, the chunks that the ranking keeps of each question."""
 
@@ -37,9 +40,9 @@ def of_questions(facts: Mapping[str, Any], scores: Scores) -> Dashboards:
         histograms |= _parted(name, away, right) if asked[number]["answers"] else {f"{name}/every chunk": away}
         if right.any():
             curves[f"{name}/distance"] = Curve(away, right, missing=int(seen.answers.sum() - right.sum()))
-    texts = {name: _question_text(question) for name, question in zip(names, asked, strict=True)}
-    warnings = {"warnings": "\n".join(f"- {escaped(one)}" for one in facts["warnings"])} if facts["warnings"] else {}
-    return Dashboards({**texts, **warnings}, {**scalars, **_layouts(facts)}, histograms, curves, settings(facts))
+    tags = [*names, *(["warnings"] if facts["warnings"] else [])]
+    texts = {tag: _text(tag, facts) for tag in tags}
+    return Dashboards(texts, {**scalars, **_layouts(facts)}, histograms, curves, settings(facts))
 
 
 def of_a_set(facts: Mapping[str, Any], found: Assessment) -> Dashboards:
@@ -61,10 +64,32 @@ def of_a_set(facts: Mapping[str, Any], found: Assessment) -> Dashboards:
     missing = sum(one.right_chunks - sum(one.right) for one in known)
     histograms = _parted(POOLED, away, right) if len(away) else {}
     curves = {f"{POOLED}/distance": Curve(away, right, max(missing, 0))} if right.any() else {}
-    texts = {"set": _set_text(facts)}
-    for number in found.hardest(SHOWN):
-        texts[f"questions/q{number + 1}"] = _question_text(facts["questions"][number])
+    tags = [SET, *(f"questions/q{number + 1}" for number in found.hardest(SHOWN))]
+    texts = {tag: _text(tag, facts) for tag in tags}
     return Dashboards(texts, {**scalars, **_layouts(facts)}, histograms, curves, settings(facts))
+
+
+def stored_boards(run: Path, facts: Mapping[str, Any], private: Sequence[str] = ()) -> Dashboards | None:
+    """What the other tabs show of a run on disk, its texts and settings anew, from what the manifest now says; of two
+    runs on one map, the text without the lines of `private` settings.
+    """
+    ours = [event for path in sorted(run.glob("*.chroma-projector")) for event in read_events(path)]
+    joint = "comparison" in facts
+    kept, texts = [], {}
+    for event in ours:
+        (value,) = event.summary.value
+        plugin = value.metadata.plugin_data.plugin_name
+        if plugin == "text" and joint:
+            lines = value.tensor.string_val[0].decode().split("\n")
+            texts[value.tag] = "\n".join(
+                line for line in lines if not line.startswith(tuple(f"| {name} |" for name in private))
+            )
+        elif plugin == "text":
+            texts[value.tag] = _text(value.tag, facts)
+        elif plugin != "hparams":
+            kept.append(event)
+    made_with = {} if joint else settings(facts)
+    return Dashboards(texts, settings=made_with, name=run.resolve().name, kept=kept) if ours else None
 
 
 def settings(facts: Mapping[str, Any]) -> dict[str, str | float]:
@@ -78,7 +103,7 @@ def settings(facts: Mapping[str, Any]) -> dict[str, str | float]:
         "metric": facts["metric"],
         "k": facts["top_k"],
         "dimension": source["dimension"],
-        "filter": json.dumps(filters, sort_keys=True) if filters else "none",
+        "filter": json.dumps(filters, sort_keys=True) if filters else "" if "redacted" in facts else "none",
         **{f"chunk_{name}": value for name, value in (source.get("chunking") or {}).items()},
     }
     return {name: value if isinstance(value, str) else float(value) for name, value in found.items() if value}
@@ -102,6 +127,16 @@ def _layouts(facts: Mapping[str, Any]) -> dict[str, list[tuple[int, float]]]:
 def _parted(name: str, distances: Float64, right: Any) -> dict[str, Float64]:
     parts = {"with the answer": distances[right], "without the answer": distances[~right]}
     return {f"{name}/{part}": found for part, found in parts.items() if len(found)}
+
+
+def _text(tag: str, facts: Mapping[str, Any]) -> str:
+    """The Text tab's text under one of our tags."""
+    if tag == SET:
+        return _set_text(facts)
+    if tag == "warnings":
+        return "\n".join(f"- {escaped(one)}" for one in facts["warnings"])
+    number = tag.rpartition("q")[2]  # of "question" nothing that is a number
+    return _question_text(facts["questions"][int(number) - 1 if number.isdecimal() else 0])
 
 
 def _question_text(question: Mapping[str, Any]) -> str:

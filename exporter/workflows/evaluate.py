@@ -6,57 +6,28 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from exporter.embedding.encoders import Encoder
 from exporter.errors import OutputError, UsageError
 from exporter.evaluation.metrics import measures, to_qrels, to_run
-from exporter.records import Notice, Progress, Space, no_notice, no_progress
-from exporter.retrieval.answers import FUZZY, MATCHES
-from exporter.retrieval.distance import METRICS
-from exporter.sources import NO_ACCESS, Access, Filter, open_source, where
-from exporter.workflows.assess import assess, matchers_of
-from exporter.workflows.assessment import Assessment, Setting
-from exporter.workflows.collections import choose
+from exporter.records import Notice, Progress, no_notice, no_progress
+from exporter.workflows.assessment import Assessment
+from exporter.workflows.collections import find_collection
 from exporter.workflows.export import export_and_assess
-from exporter.workflows.question_set import embed_set, load_set
-from exporter.workflows.request import ExportRequest
+from exporter.workflows.question_set import judge_set, load_set
+from exporter.workflows.request import ExportRequest, RankingRequest
 from exporter.workflows.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateRequest:
-    """All that can be asked of an evaluation; the command line's options bear the same names.
+class EvaluateRequest(RankingRequest):
+    """All that can be asked of an evaluation.
 
-    `questions`: a file, or Python's own objects with the names that a .jsonl has. `index`: ask Chroma's own index too.
-    Raises UsageError where the options don't fit together.
+    `questions`: a file, or Python's own objects with the names that a .jsonl has; `qrels` its judgements.
     """
 
-    source: Any
     questions: str | Path | Iterable[Mapping[str, Any]]
     qrels: str | Path | None = None
-    collection: str | None = None
-    access: Access = NO_ACCESS
-    answer_match: str = "normalized"
-    ignore_accents: bool = False
-    fuzzy_threshold: float = FUZZY
-    top_k: int = 10
-    metric: Space | Literal["auto"] = "auto"
-    where: Filter | None = None
-    where_document: Filter | None = None
-    model: str | Encoder = "auto"
-    base_url: str | None = None
-    cache: bool = True
-    question_vector: str | Path | None = None
-    index: bool = True
-
-    def __post_init__(self) -> None:
-        if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):
-            raise UsageError(f"unknown answer match {self.answer_match!r} or metric {self.metric!r}")
-        if self.top_k < 1:
-            raise UsageError("--top-k must be at least 1")
-        if not 0 < self.fuzzy_threshold <= 100:
-            raise UsageError(f"--fuzzy-threshold {self.fuzzy_threshold:g}: it is above 0, and 100 at most")
 
 
 def evaluate(
@@ -71,6 +42,8 @@ def evaluate(
 
     Raises an ExporterError, whose text says what is wrong and what to do.
     """
+    if options.get("question_vector") is not None:
+        options["question_vector"] = Path(options["question_vector"])
     return run_evaluation(EvaluateRequest(source=source, questions=questions, **options), progress, notice)
 
 
@@ -79,25 +52,9 @@ def run_evaluation(
 ) -> Assessment:
     """Carry out a request. `notice` is told, beforehand, what leaves this machine."""
     asked = load_set(request.questions, request.qrels)
-    matchers = matchers_of(asked, request.answer_match, not request.ignore_accents, request.fuzzy_threshold)
-    where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
-    source = open_source(request.source, request.access)
-    collection = choose(source.collections(), request.collection, request.access.database, source.location)
-    vectors, model = embed_set(
-        asked,
-        collection,
-        request.model,
-        request.base_url,
-        request.cache,
-        request.question_vector,
-        progress,
-        notice,
-    )
-    metric: Space = collection.space if request.metric == "auto" else request.metric
-    setting = Setting(
-        source, collection, metric, model, request.top_k, request.where, request.where_document, request.index
-    )
-    return assess(asked, matchers, vectors, setting, progress)
+    matchers = request.matchers_of(asked)
+    source, collection = find_collection(request, notice)
+    return judge_set(asked, matchers, request, source, collection, progress, notice)[0]
 
 
 def evaluate_and_export(
@@ -111,8 +68,6 @@ def evaluate_and_export(
 ) -> tuple[Assessment, Run]:
     """Carry out a request, and write a run that shows it, in `logdir` (default: `logs`)."""
     given = {name: getattr(request, name) for name in request.__dataclass_fields__ if name != "questions"}
-    if request.question_vector is not None:
-        given["question_vector"] = Path(request.question_vector)
     written, found = export_and_assess(
         ExportRequest(
             **given, question_set=request.questions, logdir=logdir or Path("logs"), run=run, overwrite=overwrite

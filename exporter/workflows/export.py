@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from exporter import engines
 from exporter.embedding import models
 from exporter.embedding.cache import users_cache
 from exporter.embedding.check import ModelCheck
+from exporter.engines import Engine, Local
 from exporter.errors import ModelError, OutputError, QueryError, UsageError
 from exporter.records import (
     Batch,
@@ -33,27 +36,34 @@ from exporter.retrieval.answers import Matcher
 from exporter.retrieval.sample import sample
 from exporter.retrieval.scan import question_distance, scan, survey
 from exporter.runs import folder, publish
-from exporter.runs.metadata import Table, table
+from exporter.runs.metadata import FIXED_COLUMNS, Table, table
 from exporter.runs.points import Points, arrange
 from exporter.runs.questions import questions_table
-from exporter.runs.readme import readme
+from exporter.runs.readme import README, readme
+from exporter.runs.redaction import own_columns
 from exporter.runs.verify import structural_faults
 from exporter.runs.views import MOST_ENTRIES
 from exporter.sharing.parquet import POINTS, points_table
 from exporter.sharing.picture import Panel, draw_run, panels, save
-from exporter.sources import Rows, open_source, where
-from exporter.workflows.assess import assess
-from exporter.workflows.assessment import Assessment, Setting
+from exporter.sources import Rows
+from exporter.sources.paging import ClientSource, PagedRows
+from exporter.workflows.assessment import Assessment
 from exporter.workflows.boards import of_a_set, of_questions
 from exporter.workflows.checks import CHECKED_FOR_ONE, embed_again
-from exporter.workflows.collections import choose
+from exporter.workflows.collections import find_collection
 from exporter.workflows.facts import Seen, facts_of
+from exporter.workflows.partial_read import FAR, PartRead, read_part, reads_a_part
 from exporter.workflows.pictures import OTHER_VIEWS, Pictures, draw_pictures
-from exporter.workflows.question_set import embed_set, load_set
-from exporter.workflows.redact import redact
+from exporter.workflows.question_set import judge_set, load_set
+from exporter.workflows.redact import redact, what_leaves
 from exporter.workflows.request import ExportRequest, default_name, read_vectors, retrieved_ids
 from exporter.workflows.run import Run, open_run
+from exporter.workflows.spread import score_spread
 
+NOTHING_LEFT = "the filter leaves no chunk of the collection: loosen --where or --where-document"
+_READ_ONCE = 20_000
+"""So many rows, all of them shown, are read once and kept; of more the vectors would be in memory twice, and only a
+server's are."""
 HARDEST = 20
 """Questions of a set that have bookmarks of their own, at most."""
 
@@ -123,55 +133,65 @@ def _gather(
     """The run's name and all that goes into it."""
     asked = None if request.question_set is None else load_set(request.question_set, request.qrels)
     matchers = request.matchers() if asked is None else request.matchers_of(asked)
-    where.parse(request.where, request.where_document)  # a bad filter is told before a model is loaded
-    source = open_source(request.source, request.access)
-    collection = choose(source.collections(), request.collection, request.access.database, source.location)
+    source, collection = find_collection(request, notice)
     name = request.run or default_name(collection.name, request.questions if asked is None else [request.set_name])
     publish.check_target(request.logdir, name, overwrite=request.overwrite)
-    metric: Space = collection.space if request.metric == "auto" else request.metric
+    metric = request.metric_of(collection)
     found: Assessment | None = None
     if asked is None:
         questions, model = _embed_questions(request, collection, progress, notice)
         select = partial(_score_and_select, request, questions, matchers, metric, progress)
+        if reads_a_part(source, request, collection):
+            select = partial(_read_a_part, request, questions, matchers, metric, progress, source, collection)
     else:
-        vectors, model = embed_set(
-            asked,
-            collection,
-            request.model,
-            request.base_url,
-            request.cache,
-            request.question_vector,
-            progress,
-            notice,
-        )
+        found, vectors, model = judge_set(asked, matchers, request, source, collection, progress, notice)
         questions = [Question(one.text, vectors[i], one.answers) for i, one in enumerate(asked.questions)]
-        filters = (request.where, request.where_document)
-        setting = Setting(source, collection, metric, model, request.top_k, *filters, request.index)
-        found = assess(asked, matchers, vectors, setting, progress)
         select = partial(_survey_and_select, request, questions, found, metric, progress)
-    seen = source.read(collection, select, where=request.where, where_document=request.where_document)
+    with engines.engine(request.engine, request.ray_address, request.workers) as engine:
+        if isinstance(source, ClientSource) and not isinstance(engine, Local):
+            select = partial(
+                _spread_and_select, request, questions, matchers, metric, progress, source, collection, engine
+            )
+        seen = source.read(collection, select, where=request.where, where_document=request.where_document)
     points = seen.points
     check = found.check if found is not None else None if model is None else check_model(model, points, progress)
     if check is not None and check.warning and request.strict_model:
         raise ModelError(f"{check.warning}; name the right one by --model")
     tabulate = partial(table, columns=request.columns, text_length=request.text_length, lines=request.lines)
-    pictures = draw_pictures(
-        points,
-        questions,
-        seen.scores,
-        top_k=request.top_k,
-        seed=request.seed,
-        projection=request.projection,
-        open_on=request.open_on,
-        sprites=request.sprites,
-        tabulate=tabulate,
-        progress=progress,
-    )
+    with ThreadPoolExecutor(1) as beside:  # cells are Python's work, pictures numpy's
+        rows = beside.submit(tabulate, points)
+        pictures = draw_pictures(
+            points,
+            questions,
+            seen.scores,
+            top_k=request.top_k,
+            seed=request.seed,
+            projection=request.projection,
+            open_on=request.open_on,
+            sprites=request.sprites,
+            tabulate=tabulate,
+            progress=progress,
+        )
     facts = facts_of(request, source.location, collection, questions, model, check, seen, pictures, found)
-    boards = None if found is None else of_a_set(facts, found)
+    facts["warnings"] += not_there(request.columns, rows.result())
+    contents = contents_of(request, rows.result(), pictures, facts)
+    boards = None if found is None else of_a_set(contents.facts, found)
     if request.dashboards and isinstance(seen.scores, Scores):
-        boards = of_questions(facts, seen.scores)
-    return name, replace(contents_of(request, tabulate(points), pictures, facts), boards=boards), found
+        boards = of_questions(contents.facts, seen.scores)
+    if request.redaction:
+        notice(f"{request.logdir / name} will hold {what_leaves(contents.facts, contents.table)}")
+    return name, replace(contents, boards=None if boards is None else replace(boards, name=name)), found
+
+
+def not_there(columns: Sequence[str] | None, rows: Table) -> list[str]:
+    """A warning of names in `--columns` that are no key of a chunk that is shown: of a sample, another may have it."""
+    shown = {*FIXED_COLUMNS, *rows.names, *rows.renamed}
+    missing = [name for name in dict.fromkeys(columns or ()) if name not in shown]
+    if not missing:
+        return []
+    own = sorted({*own_columns(rows.names), *rows.not_shown})
+    has = f"there are {', '.join(own)}" if own else "they have none"
+    return [f"--columns: no chunk that is shown has a key {', '.join(missing)}: {has}"]
 
 
 def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -208,16 +228,62 @@ def _score_and_select(
     rows: Rows,
 ) -> Seen:
     if rows.count == 0:
-        raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
+        raise QueryError(NOTHING_LEFT)
     places = dict.fromkeys(one for ids in request.retrieved for one in ids)
-    whole = rows.count + len(questions) <= request.max_points  # all will be shown: one reading is enough
-    batches = rows.batches(texts=whole or any(question.answers for question in questions), metadatas=whole)
-    kept = list(_counted(batches, rows.count, progress)) if whole else None
+    shown_whole = rows.count + len(questions) <= request.max_points
+    once = shown_whole and (rows.count <= _READ_ONCE or isinstance(rows, PagedRows))
+    batches = rows.batches(texts=once or any(question.answers for question in questions), metadatas=once)
+    kept = list(_counted(batches, rows.count, progress)) if once else None
     read = _counted(batches, rows.count, progress) if kept is None else kept
     scores = scan(_found(read, places), questions, matchers, metric)
     scores = replace(scores, returned=_returned(request.retrieved, places, scores))
     unknown = [one for one, place in places.items() if place is None]
     return _select(request, questions, scores, rows, unknown, kept)
+
+
+def _spread_and_select(
+    request: ExportRequest,
+    questions: Sequence[Question],
+    matchers: Sequence[Matcher | None],
+    metric: Space,
+    progress: Progress,
+    source: ClientSource,
+    collection: Collection,
+    engine: Engine,
+    rows: Rows,
+) -> Seen:
+    """The same where an engine's workers score the chunks."""
+    if not isinstance(rows, PagedRows) or rows.count == 0:
+        raise QueryError(NOTHING_LEFT)
+    named = (request.source, request.access, collection)
+    scores = score_spread(engine, *named, questions, matchers, metric, rows, source.page, progress)
+    places: dict[str, int | None] = dict.fromkeys(one for ids in request.retrieved for one in ids)
+    places.update((one, position) for position, one in enumerate(rows.ids if places else ()) if one in places)
+    scores = replace(scores, returned=_returned(request.retrieved, places, scores))
+    unknown = [one for one, place in places.items() if place is None]
+    return _select(request, questions, scores, rows, unknown)
+
+
+def _read_a_part(
+    request: ExportRequest,
+    questions: Sequence[Question],
+    matchers: Sequence[Matcher | None],
+    metric: Space,
+    progress: Progress,
+    source: ClientSource,
+    collection: Collection,
+    rows: Rows,
+) -> Seen:
+    """The same where the server holds far more than is shown, also after the filter."""
+    if not isinstance(rows, PagedRows) or (request.read == "auto" and rows.count <= FAR * request.max_points):
+        return _score_and_select(request, questions, matchers, metric, progress, rows)
+    if rows.count == 0:
+        raise QueryError(NOTHING_LEFT)
+    places = dict.fromkeys(one for ids in request.retrieved for one in ids)
+    part = read_part(request, questions, matchers, metric, source, collection, places, rows, progress)
+    scores = replace(part.scores, returned=_returned(request.retrieved, places, part.scores))
+    unknown = [one for one, place in places.items() if place is None]
+    return _select(request, questions, scores, rows, unknown, part=part)
 
 
 def _survey_and_select(
@@ -250,12 +316,16 @@ def _select(
     rows: Rows,
     unknown: Sequence[str] = (),
     kept: Sequence[Batch] | None = None,
+    part: PartRead | None = None,
 ) -> Seen:
     positions = sample(scores, top_k=request.top_k, max_points=request.max_points, seed=request.seed)
-    shown = rows.take(positions) if kept is None or len(positions) < rows.count else kept
+    if part is not None:
+        shown: Iterable[Batch] = part.take(positions)
+    else:
+        shown = rows.take(positions) if kept is None or len(positions) < rows.count else kept
     own = np.array([question_distance(question.vector, scores.metric) for question in questions])
     points = arrange(shown, positions, questions, scores, own, request.top_k)
-    return Seen(scores, positions, points, rows.rule, unknown, rows.longest_lock)
+    return Seen(scores, positions, points, rows.rule, unknown, rows.longest_lock, rows.copied, part)
 
 
 def _found(batches: Iterable[Batch], places: dict[str, int | None]) -> Iterator[Batch]:
@@ -324,7 +394,7 @@ def extras_of(
     facts: Mapping[str, Any], halves: Sequence[Panel] | None, *, sprites: bool, lines: bool
 ) -> dict[str, bytes]:
     """The files for people, by name, from what the manifest says; without `halves` no picture."""
-    extras = {"README.txt": readme(facts, sprites=sprites, lines=lines).encode("utf-8", "replace")}
+    extras = {README: readme(facts, sprites=sprites, lines=lines).encode("utf-8", "replace")}
     if halves is not None:
         extras["picture.png"] = save(draw_run(facts, halves), "png")
     if "evaluation" in facts:

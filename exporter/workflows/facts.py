@@ -19,7 +19,9 @@ from exporter.embedding.models import Model
 from exporter.records import CHUNKING, Collection, Int64, ManyScores, Question, Scores
 from exporter.runs.points import CHUNK, Points
 from exporter.runs.sprites import Glyph
+from exporter.sources import is_server
 from exporter.workflows.assessment import Assessment
+from exporter.workflows.partial_read import PartRead
 from exporter.workflows.pictures import Pictures
 from exporter.workflows.request import ExportRequest
 
@@ -42,6 +44,10 @@ class Seen:
     """Ids that an application returned, and the collection has not."""
     longest_lock: float | None = None
     """Seconds for which a writer was kept waiting, at most."""
+    copied: str | None = None
+    """Why a private copy was read in the place of the source."""
+    part: PartRead | None = None
+    """What was read, where that was not all."""
 
 
 def facts_of(
@@ -64,6 +70,7 @@ def facts_of(
     evaluated: dict[str, Any] = {}
     if found is not None:
         whole = found.to_json()
+        whole["warnings"] = without_the_way(whole["warnings"], request.source, location)
         answered = [{**one, **_judged(judged)} for one, judged in zip(answered, whole.pop("per_question"), strict=True)]
         evaluated = {"evaluation": {"set": request.set_name, **whole}}
     return {
@@ -81,10 +88,12 @@ def facts_of(
                 name: collection.metadata[key] for name, key in CHUNKING.items() if key in collection.metadata
             },
             "reading_rule": seen.rule,
+            "private_copy": seen.copied,
             "longest_lock_ms": None if seen.longest_lock is None else round(1000 * seen.longest_lock, 1),
             "where": request.where,
             "where_document": request.where_document,
-            "rows_after_filter": scores.rows,
+            "rows_after_filter": scores.population,
+            "reading": {"whole": True} if seen.part is None else seen.part.facts(),
             "from_logdir": _from_logdir(request),
         },
         "model": {
@@ -102,20 +111,29 @@ def facts_of(
         "max_points": request.max_points,
         "asked_with": asked_with(request),
         "points": len(points),
-        "left_out": int(hidden.sum()),
+        "left_out": int(hidden.sum()) + scores.population - scores.rows,
         "left_out_with_answer": int((hidden & scores.holds_answer).sum()),
         "questions": [
             {**one, "page_neighbours": share} for one, share in zip(answered, pictures.page_neighbours, strict=True)
         ],
         **evaluated,
+        "estimates": [] if seen.part is None else seen.part.estimates(),
         "layouts": list(pictures.layouts),
         "focus": pictures.focus,
         "drawn": _drawn(pictures.glyphs),
         "warnings": [
             *_warnings(request, collection, check, seen, model, pictures),
-            *(found.warnings if found is not None else ()),
+            *without_the_way(found.warnings if found is not None else (), request.source, location),
         ],
     }
+
+
+def without_the_way(texts: Sequence[str], source: Any, location: str) -> list[str]:
+    """Texts that name a source as a run does, by its last part: a disk's layout is its owner's business."""
+    if not isinstance(source, str | Path) or "://" in str(source):
+        return list(texts)
+    absolute, resolved = Path(source).expanduser().absolute(), Path(source).expanduser().resolve()
+    return [text.replace(str(absolute), location).replace(str(resolved), location) for text in texts]
 
 
 def asked_with(request: ExportRequest) -> dict[str, Any]:
@@ -140,7 +158,7 @@ def _from_logdir(request: ExportRequest) -> str | None:
 
     None for a source that is farther away: a run that is passed on must not say how its maker's disk is laid out.
     """
-    if not isinstance(request.source, str | Path) or str(request.source).startswith(("http://", "https://")):
+    if not isinstance(request.source, str | Path) or is_server(request.source):
         return None
     project, source = request.logdir.absolute().parent.resolve(), Path(request.source).absolute().resolve()
     return os.path.relpath(source, request.logdir.resolve()) if source.is_relative_to(project) else None
@@ -186,7 +204,9 @@ def _answered(
         "answers": list(question.answers),
         "chunks_with_answer": holding,
         "first_answer_rank": first,
-        "verdict": verdict(bool(question.answers), first, holding, scores.rows, request.top_k),
+        "verdict": verdict(
+            bool(question.answers), first, holding, scores.population, request.top_k, _looked_at(seen), _counted(seen)
+        ),
         "hits": hits,
         **returned,
     }
@@ -198,14 +218,31 @@ def _judged(one: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "kind": one["verdict"], "verdict": f"{one['verdict'].replace('_', ' ')}: {one['evidence']}"}
 
 
-def verdict(asked: bool, first: int | None, holding: int, rows: int, top_k: int) -> str:
-    """In one line: where the answer is. `holding` chunks hold it, the `first` of them by rank."""
+def _looked_at(seen: Seen) -> int | None:
+    """How many chunks an answer was looked for in; None: in all."""
+    return None if seen.part is None or seen.part.searched else seen.scores.rows
+
+
+def _counted(seen: Seen) -> int:
+    """Up to which rank they were counted, and not estimated."""
+    return seen.scores.rows if seen.part is None else seen.part.named
+
+
+def verdict(
+    asked: bool, first: int | None, holding: int, rows: int, top_k: int, read: int | None = None, counted: int = 2**31
+) -> str:
+    """In one line: where the answer is. `holding` chunks hold it, the `first` of them by rank; `read`: how many were
+    looked at, where not all; ranks beyond `counted` are estimates.
+    """
     if not asked:
         return "no answer was given, so whether one was retrieved is not known: --answer TEXT marks it"
     if first is None:
-        return f"no chunk holds the answer: it is in none of the {rows:,}"
+        of = f"the {rows:,}" if read is None else f"the {read:,} that were read, of {rows:,}"
+        return f"no chunk holds the answer: it is in none of {of}"
     missed = f", missed by the top {top_k}" if first > top_k else ""
-    return f"first chunk with the answer: rank {first:,} of {rows:,}{missed} ({holding:,} hold it)"
+    held = f"{holding:,} hold it" if read is None else f"{holding:,} of the {read:,} that were read hold it"
+    about = "about " if first > counted else ""
+    return f"first chunk with the answer: rank {about}{first:,} of {rows:,}{missed} ({held})"
 
 
 def lost_hits(hits: Sequence[Mapping[str, Any]], returned: Sequence[Mapping[str, Any]]) -> str:
@@ -227,6 +264,11 @@ def _warnings(
     pictures: Pictures,
 ) -> list[str]:
     scores, found = seen.scores, []
+    if seen.part is not None:
+        found.append(
+            f"{scores.rows:,} of {scores.population:,} chunks were read, so some figures are estimates: the manifest "
+            "says which; --read whole reads all"
+        )
     if check is not None and check.warning:
         found.append(check.warning)
     if model is not None and check is None:

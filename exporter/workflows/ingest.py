@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from exporter import engines
 from exporter.embedding import models
 from exporter.embedding.check import compare
-from exporter.embedding.encoders import MINILM, Encoder
+from exporter.engines import Engine, Local
 from exporter.errors import ModelError, NetworkError, UsageError
 from exporter.ingestion import Failed, LeftOut, Outcome, Text, Unreadable
 from exporter.ingestion.addresses import canonical
@@ -27,24 +29,21 @@ from exporter.ingestion.store import Stored
 from exporter.records import (
     CHUNKING,
     INGEST_KEYS,
-    INGESTED,
     Collection,
-    Float32,
+    Metadata,
     Notice,
     Progress,
-    RecordedModel,
     Scalar,
     no_notice,
     no_progress,
 )
+from exporter.sources import NO_ACCESS
 from exporter.workflows.ingest_request import IngestRequest
 from exporter.workflows.ingest_target import VERSION, open_target
+from exporter.workflows.ingest_work import Cut, Job, cutter, embed, embedder, failed, job_of, load_model, name_of
 
 WINDOW = 512
 """Chunks that are embedded and stored together: enough to sort them by length, few enough to lose in a kill."""
-
-CALL = 128
-"""Chunks that the model is given at once: a bar that moves every few seconds, and still whole batches."""
 
 CHECKED = 16
 """How many stored chunks of a foreign collection are embedded again, to see whether the model is the collection's."""
@@ -102,9 +101,12 @@ def ingest(
 
 def write_ingest(request: IngestRequest, progress: Progress = no_progress, notice: Notice = no_notice) -> Ingested:
     """Carry out a request. `notice` is told, beforehand, what leaves this machine."""
-    with open_target(request) as target:
+    with (
+        open_target(request, notice) as target,
+        engines.engine(request.engine, request.ray_address, request.workers) as engine,
+    ):
         progress("loading the model", 0, None)
-        model = _load_model(request, target.collection, notice)
+        model = load_model(request, target.collection, notice)
         cutting = _cutting(request, target.collection, model)
         facts = _facts(request, target.collection, model, cutting)
         tally = Tally(longest=model.longest, base=target.base)
@@ -112,8 +114,8 @@ def write_ingest(request: IngestRequest, progress: Progress = no_progress, notic
             if target.collection is not None and not target.is_own:
                 _refuse_another_model(stored, model, target.collection)
             outcomes = _outcomes(request, journal, tally, progress)
-            for window in _windows(_chunks(outcomes, cutting, tally)):
-                _store(window, stored, model, tally, progress)
+            work = Work(request, target.collection, model, cutting)
+            _store_all(_windows(_chunks(outcomes, work, engine, tally)), stored, work, engine, tally, progress)
             if not tally.chunks:
                 raise NetworkError(_nothing(tally))
             stale = _stale(request, stored, tally)
@@ -151,55 +153,6 @@ class Tally:
     def name(self, outcome: Text | Failed) -> str:
         """An address; of a file one name, whatever way its path is written."""
         return outcome.source if outcome.path is None else identity_of(outcome.path, self.base)
-
-
-# ---------------------------------------------------------------- the model
-
-
-def _load_model(request: IngestRequest, collection: Collection | None, notice: Notice) -> models.Model:
-    """The model asked for; for `auto` the one that the collection records, in a new one the usual one.
-
-    Raises ModelError when it can't be loaded, or is not the collection's.
-    """
-    device = None if request.device == "auto" else request.device
-    settings = models.Settings(request.base_url, device, request.query_prompt, request.document_prompt)
-    recorded = None if collection is None else collection.model
-    if recorded is not None and recorded.name == INGESTED:
-        model = _recorded_or_same(request, str(collection and collection.name), recorded, settings)
-    elif collection is not None and collection.dimension is not None and request.model == "auto":
-        model = models.load_model("auto", collection, request.base_url)
-    else:
-        model = models.named_model(MINILM if request.model == "auto" else request.model, settings)
-    if model.host:
-        notice(f"the texts are sent to {model.host}")
-    if collection is not None and collection.dimension is not None:
-        models.fit(model.embed_chunks(["?"]), collection, f"the model {model.name}")
-    return model
-
-
-def _recorded_or_same(
-    request: IngestRequest, name: str, recorded: RecordedModel, settings: models.Settings
-) -> models.Model:
-    config = recorded.config
-    for prompt in ("query_prompt", "document_prompt"):
-        if getattr(settings, prompt) not in (None, config.get(prompt)):
-            raise ModelError(f"the collection {name!r} was made with another {prompt}: name another --collection")
-    if request.model == "auto":
-        try:
-            return models.recorded_by_ingest(recorded, settings)
-        except ModelError as error:
-            raise ModelError(f"the collection {name!r}: {error}") from error
-    wanted = _name_of(request.model)
-    if config["model_name"] not in (wanted.removeprefix("sentence-transformers/"), models.recorded_name(wanted)):
-        raise ModelError(
-            f"the collection {name!r} was made with {config['model_name']}, not with {wanted}: leave --model away, or "
-            "name another --collection"
-        )
-    return models.named_model(request.model, models.as_recorded(recorded, settings))
-
-
-def _name_of(model: str | Encoder) -> str:
-    return model if isinstance(model, str) else f"{type(model).__module__}:{type(model).__qualname__}"
 
 
 def _refuse_another_model(stored: Stored, model: models.Model, collection: Collection) -> None:
@@ -245,7 +198,7 @@ def _facts(
 ) -> dict[str, Scalar]:
     """What is recorded of a collection, so that `export` and the next ingest use the same model and the same sizes."""
     given = {
-        "model_name": models.recorded_name(model.name) if isinstance(request.model, str) else _name_of(request.model),
+        "model_name": models.recorded_name(model.name) if isinstance(request.model, str) else name_of(request.model),
         "base_url": request.base_url,
         "query_prompt": request.query_prompt,
         "document_prompt": request.document_prompt,
@@ -294,26 +247,91 @@ def _outcomes(request: IngestRequest, journal: Journal | None, tally: Tally, pro
         yield outcome
 
 
-def _chunks(outcomes: Iterable[Outcome], cutting: Cutting, tally: Tally) -> Iterator[Chunk]:
+@dataclass(frozen=True)
+class Work:
+    """What is done to every text, and by which model."""
+
+    request: IngestRequest
+    collection: Collection | None
+    model: models.Model
+    cutting: Cutting
+
+    @property
+    def sent(self) -> IngestRequest:
+        """The request without its secrets, which workers don't need."""
+        return replace(self.request, access=NO_ACCESS)
+
+    def embedder(self, engine: Engine, report: Callable[[int], None]) -> Callable[[], Callable[[list[str]], Any]]:
+        """Makes what embeds a window's new texts; here by the model that is loaded, and with a report."""
+        if isinstance(engine, Local):
+            return lambda: lambda texts: embed(texts, self.model, report) if texts else None
+        return partial(embedder, self.sent, self.collection)
+
+    def cutter(self) -> Callable[[], Callable[[Any], Cut | None]]:
+        """Makes what reads and cuts elsewhere."""
+        tokens = self.cutting.length is not len
+        return partial(cutter, self.sent, self.collection, self.cutting.size, self.cutting.overlap, tokens=tokens)
+
+
+def _chunks(outcomes: Iterable[Outcome], work: Work, engine: Engine, tally: Tally) -> Iterator[Chunk]:
     """The chunks of all that can be read; what can't is counted."""
-    for outcome in outcomes:
-        if isinstance(outcome, Failed):
-            tally.failed[tally.name(outcome)] = outcome
-        elif isinstance(outcome, LeftOut):
-            tally.left_out[outcome.why] += 1
-        elif tally.name(outcome) not in tally.met:
-            tally.met.add(tally.name(outcome))
-            yield from _chunks_of(outcome, cutting, tally)
+    new = (one for one in outcomes if _is_new(one, tally))
+    if isinstance(engine, Local):
+        for outcome in new:  # a long file is not read whole before its first chunks are stored
+            if isinstance(outcome, Text):
+                yield from _chunks_of(outcome, work.cutting, tally)
+            else:
+                _count(outcome, tally)
+        return
+    under_way: deque[Outcome] = deque()
+
+    def jobs() -> Iterator[Job | Cut | None]:
+        for outcome in new:
+            under_way.append(outcome)
+            yield job_of(outcome, tally.name(outcome)) if isinstance(outcome, Text) else None
+
+    for cut in engine.each(work.cutter(), jobs()):
+        outcome = under_way.popleft()
+        if isinstance(outcome, Text) and cut is not None:
+            yield from cut.chunks
+            _finish(outcome, cut.fault, tally, some=bool(cut.chunks))
+        elif not isinstance(outcome, Text):
+            _count(outcome, tally)
+
+
+def _is_new(outcome: Outcome, tally: Tally) -> bool:
+    """Whether it is not read already, by whatever way its path is written."""
+    if not isinstance(outcome, Text):
+        return True
+    name = tally.name(outcome)
+    if name in tally.met:
+        return False
+    tally.met.add(name)
+    return True
+
+
+def _count(outcome: Failed | LeftOut, tally: Tally) -> None:
+    if isinstance(outcome, Failed):
+        tally.failed[tally.name(outcome)] = outcome
+    else:
+        tally.left_out[outcome.why] += 1
 
 
 def _chunks_of(text: Text, cutting: Cutting, tally: Tally) -> Iterator[Chunk]:
-    some, name = False, tally.name(text)
+    some, fault = False, None
     try:
-        for chunk in cutting.cut(text.source, text.documents, None if text.path is None else name):
+        for chunk in cutting.cut(text.source, text.documents, None if text.path is None else tally.name(text)):
             some = True
             yield chunk
     except Unreadable as error:
-        tally.failed[name] = Failed(text.source, str(error), error.gone, error.passing, text.path)
+        fault = failed(text, error)
+    _finish(text, fault, tally, some=some)
+
+
+def _finish(text: Text, fault: Failed | None, tally: Tally, *, some: bool) -> None:
+    name = tally.name(text)
+    if fault is not None:
+        tally.failed[name] = fault
         return
     tally.read.add(name)
     if some:
@@ -331,38 +349,46 @@ def _windows(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
 # ---------------------------------------------------------------- storing
 
 
-def _store(window: list[Chunk], stored: Stored, model: models.Model, tally: Tally, progress: Progress) -> None:
-    """Embed and store what is not there; what is there gets the metadata that it has now."""
-    known = stored.known([chunk.id for chunk in window])
-    new = [chunk for chunk in window if chunk.id not in known]
-    moved = [chunk for chunk in window if chunk.id in known and known[chunk.id] != chunk.metadata]
-    if new:
-        tally.too_long += _too_long(new, model)
-        stored.add(new, _embed(new, model, lambda done: progress(CHUNKS, tally.chunks + done, None)))
-    stored.update(moved, known)
-    tally.ids.update(chunk.id for chunk in window)
-    tally.chunks += len(window)
-    tally.added += len(new)
-    tally.updated += len(moved)
-    progress(CHUNKS, tally.chunks, None)
+@dataclass(frozen=True)
+class _Window:
+    """Chunks that are stored together: those that are `new`, and those whose metadata is not what is `known`."""
+
+    chunks: list[Chunk]
+    new: list[Chunk]
+    moved: list[Chunk]
+    known: Mapping[str, Metadata]
+
+    @classmethod
+    def of(cls, chunks: list[Chunk], stored: Stored) -> _Window:
+        known = stored.known([chunk.id for chunk in chunks])
+        new = [chunk for chunk in chunks if chunk.id not in known]
+        moved = [chunk for chunk in chunks if chunk.id in known and known[chunk.id] != chunk.metadata]
+        return cls(chunks, new, moved, known)
 
 
-def _embed(chunks: Sequence[Chunk], model: models.Model, report: Callable[[int], None]) -> Float32:
-    """(n, d): the short ones first, as a model fills a batch up to its longest text."""
-    order = sorted(range(len(chunks)), key=lambda row: len(chunks[row].text))
-    parts = []
-    for first in range(0, len(order), CALL):
-        parts.append(model.embed_chunks([chunks[row].text for row in order[first : first + CALL]]))
-        report(min(first + CALL, len(order)))
-    return np.concatenate(parts)[np.argsort(order)]
+def _store_all(
+    windows: Iterable[list[Chunk]], stored: Stored, work: Work, engine: Engine, tally: Tally, progress: Progress
+) -> None:
+    """Embed and store what is not there; what is there gets the metadata that it has now. Only this process writes."""
+    under_way: deque[_Window] = deque()
 
+    def texts() -> Iterator[list[str]]:
+        for chunks in windows:
+            under_way.append(_Window.of(chunks, stored))
+            yield [chunk.text for chunk in under_way[-1].new]
 
-def _too_long(chunks: Sequence[Chunk], model: models.Model) -> int:
-    """How many have more tokens than the model reads."""
-    longest = model.longest
-    if longest is None:
-        return 0
-    return sum(tokens > longest for tokens in model.tokens([chunk.text for chunk in chunks]))
+    make = work.embedder(engine, lambda done: progress(CHUNKS, tally.chunks + done, None))
+    for embedded in engine.each(make, texts()):
+        window = under_way.popleft()
+        if embedded is not None:
+            tally.too_long += embedded.too_long
+            stored.add(window.new, embedded.vectors)
+        stored.update(window.moved, window.known)
+        tally.ids.update(chunk.id for chunk in window.chunks)
+        tally.chunks += len(window.chunks)
+        tally.added += len(window.new)
+        tally.updated += len(window.moved)
+        progress(CHUNKS, tally.chunks, None)
 
 
 def _stale(request: IngestRequest, stored: Stored, tally: Tally) -> list[str]:

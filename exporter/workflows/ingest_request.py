@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from exporter.embedding.encoders import Encoder
+from exporter.engines import EngineName, check_engine
 from exporter.errors import UsageError
 from exporter.ingestion.addresses import start_of
 from exporter.ingestion.crawl import Rules
@@ -28,7 +29,8 @@ class IngestRequest:
     `source`: a Chroma directory, made when it is not there, or a server's address. `model`: as `embedding.load_model`
     takes it. `chunk_size` and `chunk_overlap`: None for what the collection records, else the unit's usual ones.
     `timeout` is that of a page, in seconds; `rate` pages a second, 0 without a pause; `max_bytes` those of one page.
-    Raises UsageError where the options don't fit together.
+    `engine`: where files are read and texts embedded; `ray_address` and `workers` as `exporter.engines.engine` has
+    them. Raises UsageError where the options don't fit together.
     """
 
     source: str | Path
@@ -55,11 +57,15 @@ class IngestRequest:
     ignore_robots: bool = False
     allow_private: bool = False
     prune: bool = False
+    engine: EngineName = "local"
+    ray_address: str | None = None
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         missing = [name for name in NEEDED if find_spec(name) is None]
         if missing:
             raise UsageError(f"ingest needs {', '.join(missing)}: pip install 'chroma-projector[ingest]'")
+        check_engine(self.engine, self.ray_address, self.workers)
         if not self.urls and not self.files:
             raise UsageError("nothing to read: give --url https://... or --files PATH")
         for url in self.urls:

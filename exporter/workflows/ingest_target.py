@@ -16,8 +16,8 @@ from exporter.errors import CollectionError, ExporterError, NetworkError, Output
 from exporter.ingestion.safeguard import Safeguard, drop, mend
 from exporter.ingestion.state import FOLDER, claim, was_killed, writing
 from exporter.ingestion.store import Stored, open_directory, own_tables
-from exporter.records import Collection, Scalar
-from exporter.sources import Access
+from exporter.records import Collection, Notice, Scalar, no_notice
+from exporter.sources import is_server
 from exporter.sources.catalogue import NEWEST
 from exporter.sources.database import FILE
 from exporter.sources.directory import Directory
@@ -66,14 +66,14 @@ class Target:
 
 
 @contextmanager
-def open_target(request: IngestRequest) -> Iterator[Target]:
+def open_target(request: IngestRequest, notice: Notice = no_notice) -> Iterator[Target]:
     """Claim the place that the request names.
 
     Raises SourceError for a directory that is none of Chroma's, or that Chroma would migrate; CollectionError for a
     collection that no ingest made; OutputError when another ingest has the place; NetworkError for a server.
     """
     source = str(request.source)
-    opened = _server if source.startswith(("http://", "https://")) else _directory
+    opened = partial(_server, notice=notice) if is_server(source) else _directory
     with opened(source, request) as target:
         if not target.is_own and not request.into_existing:
             raise CollectionError(
@@ -84,14 +84,14 @@ def open_target(request: IngestRequest) -> Iterator[Target]:
 
 
 @contextmanager
-def _server(url: str, request: IngestRequest) -> Iterator[Target]:
+def _server(url: str, request: IngestRequest, notice: Notice) -> Iterator[Target]:
     from exporter.sources.server import Server
 
-    server = Server(url, **vars(request.access))
+    server = Server(url, **vars(request.access), notice=notice)
     key = hashlib.sha256(f"{url}\0{request.collection}".encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     with claim(cache / "chroma-projector" / f"ingest-{key}", server.location) as state:
-        found = _named(server.collections(), request)
+        found = _named(server.collections(), request.collection, server.client.database, server.client.tenant)
         secrets = tuple(filter(None, (request.access.token, *request.access.headers.values())))
         fault = partial(_fault, NetworkError, server.location, secrets)
         yield Target(request.collection, server.location, state, found, lambda: server.client, fault)
@@ -111,7 +111,9 @@ def _directory(source: str, request: IngestRequest) -> Iterator[Target]:
                 directory = Directory(path)
                 if not request.into_existing:
                     _refuse_to_migrate(directory)
-                found = _named(directory.collections(), request)
+                found = _named(
+                    directory.collections(), request.collection, request.access.database, request.access.tenant
+                )
             connect, fault = partial(_connect, path, state, request), partial(_fault, OutputError, str(path), ())
             yield Target(request.collection, str(path), state, found, connect, fault, path)
     finally:
@@ -136,13 +138,9 @@ def _connect(path: Path, state: Path, request: IngestRequest) -> Any:
     return open_directory(path, request.access.tenant, request.access.database)
 
 
-def _named(found: list[Collection], request: IngestRequest) -> Collection | None:
-    access: Access = request.access
-    for one in found:
-        here = (access.database or "default_database", access.tenant or "default_tenant")
-        if one.name == request.collection and (one.database, one.tenant) == here:
-            return one
-    return None
+def _named(found: list[Collection], name: str, database: str | None, tenant: str | None) -> Collection | None:
+    here = (database or "default_database", tenant or "default_tenant")
+    return next((one for one in found if one.name == name and (one.database, one.tenant) == here), None)
 
 
 def _refuse_what_is_not_chromas(path: Path) -> None:

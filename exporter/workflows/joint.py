@@ -16,13 +16,15 @@ from exporter.errors import UsageError
 from exporter.evaluation.comparison import Comparison
 from exporter.layouts.pca import principal_axes
 from exporter.layouts.procrustes import FEWEST, Overlay, overlay
-from exporter.records import Float32, Float64, Int64
+from exporter.records import Float32, Float64, Int64, Progress, no_progress
 from exporter.runs import folder, publish
 from exporter.runs.dashboards import Dashboards
+from exporter.runs.markdown import escaped
 from exporter.runs.markdown import table as markdown_table
 from exporter.runs.metadata import LABEL_LENGTH, LINES, Table, read_as_the_page_does, text_cell
 from exporter.runs.points import ANSWER, CHUNK, QUESTION
-from exporter.runs.sprites import OTHERS_CHUNK, OTHERS_QUESTION, Glyph
+from exporter.runs.readme import README
+from exporter.runs.sprites import OTHERS_ANSWER, OTHERS_CHUNK, OTHERS_QUESTION, Glyph
 from exporter.runs.verify import ROWS_SHOWN, read_tensor
 from exporter.runs.views import View
 from exporter.workflows.export import publish_whole
@@ -30,6 +32,12 @@ from exporter.workflows.run import Run, open_run
 
 COPIED = ("source", "page", "distance", "contains_answer", "is_question", "role", "rank", "id", "text")
 """Columns that a row keeps from its own run."""
+ROLES = (QUESTION, ANSWER, CHUNK), (OTHERS_QUESTION, OTHERS_ANSWER, OTHERS_CHUNK)
+"""By which A's rows, and B's, are drawn."""
+MOVED = 10
+"""Questions whose ranks changed most, which a bookmark selects."""
+LEGEND = "A ★ question ■ holds an answer ● chunk — B ☆ ◇ ◆"
+"""The first bookmark: the only place where the page says what the glyphs are."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,14 @@ class _Side:
 
 
 def join(
-    a: Run, b: Run, found: Comparison, *, logdir: Path | None = None, name: str | None = None, overwrite: bool = False
+    a: Run,
+    b: Run,
+    found: Comparison,
+    *,
+    logdir: Path | None = None,
+    name: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
 ) -> Run:
     """Write a run in which both stand. Raises UsageError where a run has no map, or they share too little to be laid
     over each other, OutputError where it can't be written.
@@ -66,7 +81,8 @@ def join(
     logdir = logdir or Path("logs")
     name = name or f"compare-{a.name}-{b.name}"[:60]
     publish.check_target(logdir, name, overwrite=overwrite)
-    sides = _side(a), _side(b, OTHERS_QUESTION, OTHERS_CHUNK)
+    progress("reading the maps", 0, None)
+    sides = _side(a, *ROLES[0]), _side(b, *ROLES[1])
     if sum(map(len, sides)) > ROWS_SHOWN:
         raise UsageError(
             f"together the runs have {sum(map(len, sides)):,} rows, and the page loads {ROWS_SHOWN:,}: export them "
@@ -74,15 +90,17 @@ def join(
         )
     pairs = _questions_of_both(a, b, found)
     shared, by = _shared(*sides, pairs)
+    progress("laying one map over the other", 0, None)
     contents = _contents(a, b, found, sides, pairs, shared, by)
+    progress("writing", 0, None)
     with publish.stage(logdir, name, overwrite=overwrite) as staging:
         folder.fill(staging.folder, contents, now=time.time(), mark=staging.mark)
         publish_whole(staging)
     return open_run(logdir / name)
 
 
-def _side(run: Run, question: str = QUESTION, chunk: str = CHUNK) -> _Side:
-    """`question` and `chunk`: the roles by which its rows are drawn."""
+def _side(run: Run, question: str, answer: str, chunk: str) -> _Side:
+    """One run's rows, drawn by these roles."""
     entry = next((entry for entry in run.facts["tensors"] if entry["kind"] == "map"), None)
     if entry is None:
         raise UsageError(f"{run.path} has no map: export it without --projection none")
@@ -90,7 +108,7 @@ def _side(run: Run, question: str = QUESTION, chunk: str = CHUNK) -> _Side:
         names, lines = read_as_the_page_does(file)
         cells = dict(zip(names, zip(*lines, strict=True), strict=True))
     flags = zip(cells["is_question"], cells["contains_answer"], strict=True)
-    glyphs = [Glyph(question if asked == "true" else ANSWER if right == "true" else chunk) for asked, right in flags]
+    glyphs = [Glyph(question if asked == "true" else answer if right == "true" else chunk) for asked, right in flags]
     return _Side(
         name=run.name,
         places=read_tensor(run.path, entry["file"], tuple(entry["shape"])).astype(np.float64),
@@ -140,15 +158,13 @@ def _contents(
     places = order.rows(sides[0].places, laid(sides[1].places))
     places = principal_axes(places, 3)
     vectors = order.rows(*_in_one_space(sides, shared)).astype(np.float32)
-    glyphs = [[side.glyphs[row] for row in range(len(side))] for side in sides]
-    drawn = order.of(*glyphs)
-    first = View("black ★ in A — blue ★ the same in B ■ holds an answer", places)
-    farthest = sorted(pairs, key=lambda pair: -float(np.linalg.norm(np.diff(places[order.both(pair)], axis=0))))
-    views = [
-        first,
-        View("A and B by colour", places, colour="system"),
-        View("questions that moved most", places, selected=[x for p in farthest[:10] for x in order.both(p)]),
-    ]
+    drawn = order.of(*(side.glyphs for side in sides))
+    first = View(LEGEND, places)
+    views = [first, View("A and B by colour", places, colour="system")]
+    if found.moved:
+        where = {pair.id: place for pair, place in zip(found.pairs, pairs, strict=True)}
+        most = [row for pair in found.moved[:MOVED] for row in order.both(where[pair.id])]
+        views.append(View("ranks that changed most", places, selected=most))
     rows = _table(found, order, pairs)
     axes = principal_axes(vectors, 3)
     return folder.Contents(
@@ -163,8 +179,8 @@ def _contents(
             ),
         ],
         table=rows,
-        facts=_facts(a, b, found, laid, len(shared), by, len(places)),
-        extras={"README.txt": _readme(a, b, found, laid, len(shared), by).encode("utf-8", "replace")},
+        facts=_facts(a, b, found, laid, len(shared), by, len(places), sum(side.chunks for side in sides)),
+        extras={README: _readme(a, b, found, laid, len(shared), by).encode("utf-8", "replace")},
         boards=_boards(found),
     )
 
@@ -221,13 +237,16 @@ def _table(found: Comparison, order: _Order, pairs: Sequence[tuple[int, int]]) -
     return Table(list(shown), list(shown.values()), {})
 
 
-def _facts(a: Run, b: Run, found: Comparison, laid: Overlay, shared: int, by: str, points: int) -> dict[str, Any]:
+def _facts(
+    a: Run, b: Run, found: Comparison, laid: Overlay, shared: int, by: str, points: int, chunks: int
+) -> dict[str, Any]:
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": {"chroma-projector": version("chroma-projector")},
         "comparison": {**found.to_json(), "a": a.name, "b": b.name},
         "overlay": {"by": by, "shared": shared, "apart": laid.apart},
         "points": points,
+        "chunks": chunks,
         "questions": [],
         "layouts": [],
         "warnings": list(found.warnings),
@@ -240,8 +259,10 @@ def _readme(a: Run, b: Run, found: Comparison, laid: Overlay, shared: int, by: s
         f"B was laid over A by {shared:,} {by} that both show (Procrustes); {laid.apart:.3f} of their spread is left,",
         "0 is a perfect fit. Each question of A is joined by a line to the same of B. Only nearness within one system",
         "was measured: that a chunk of A stands near one of B is the overlay's doing.",
-        "Black stars are the questions in A, blue ones in B; so are A's chunks grey and B's light blue; a green square",
-        "holds an answer.",
+        "A: a star is a question, a square holds an answer, a grey disc is a chunk. B: the same as hollow blue stars,",
+        "diamonds, and small dark diamonds.",
+        "",
+        *(f"{name:>14}  A {_setting(one)}, B {_setting(other)}" for name, (one, other) in found.settings.items()),
         "",
         f"{len(found.pairs):,} shared questions; won by B: {len(found.won):,}, lost by B: {len(found.lost):,}.",
         *(
@@ -256,6 +277,10 @@ def _readme(a: Run, b: Run, found: Comparison, laid: Overlay, shared: int, by: s
     return "\n".join(lines)
 
 
+def _setting(value: str | float | None) -> str:
+    return "-" if value is None else value if isinstance(value, str) else f"{value:,g}"
+
+
 def _boards(found: Comparison) -> Dashboards:
     figures = [
         (name, f"{one.a:.3f}", f"{one.b:.3f}", f"{one.difference:+.3f}", f"{one.p:.4f}")
@@ -265,9 +290,13 @@ def _boards(found: Comparison) -> Dashboards:
         (pair.id, f"{pair.a.first_rank or 'none'} -> {pair.b.first_rank or 'none'}", pair.b.text)
         for pair in found.moved
     ]
+    made = [(name, _setting(one), _setting(other)) for name, (one, other) in found.settings.items()]
     text = "\n\n".join(
         [
+            *([markdown_table(("made with", "A", "B"), made)] if made else []),
             markdown_table(("metric", "A", "B", "difference", "p"), figures),
+            f"won by B: {escaped(', '.join(found.won)) or 'none'}",
+            f"lost by B: {escaped(', '.join(found.lost)) or 'none'}",
             markdown_table(("question", "rank of the first right chunk", "text"), moves),
         ]
     )

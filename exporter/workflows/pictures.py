@@ -135,9 +135,10 @@ class _Scene:
         seen = self.scores.whole(question)
         ranks[self.chunk_rows] = seen.ranks[self.points.position[self.chunk_rows]]
         nearer = np.searchsorted(np.sort(seen.distances), self._among_questions(question), side="left")
+        before = np.concatenate([[0], np.sort(seen.ranks)])[nearer]
         beyond = self._beyond
         for other in range(len(self.questions)):
-            ranks[self.row(other)] = beyond or min(int(nearer[other]) + 1, self.scores.rows)
+            ranks[self.row(other)] = beyond or min(int(before[other]) + 1, self.scores.population)
         return ranks
 
     def away(self, question: int) -> Float64:
@@ -282,7 +283,7 @@ def _around(scene: _Scene, question: int) -> Float64:
         scene.points.vectors[others],
         scene.ranks(question)[others],
         scene.top_k,
-        scene.scores.rows,
+        scene.scores.population,
     )
     return places
 

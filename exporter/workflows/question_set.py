@@ -1,8 +1,8 @@
-"""A question set on disk, read and embedded."""
+"""A question set on disk, read, embedded and judged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,15 @@ import numpy as np
 
 from exporter.embedding import models
 from exporter.embedding.cache import users_cache
-from exporter.embedding.encoders import Encoder
 from exporter.errors import ModelError, QueryError, UsageError
 from exporter.evaluation.question_sets import QuestionSet, from_records, read_qrels, read_questions
 from exporter.records import Collection, Float32, Notice, Progress
+from exporter.retrieval.answers import Matcher
+from exporter.sources import Source
+from exporter.workflows.assess import assess
+from exporter.workflows.assessment import Assessment, Setting
 from exporter.workflows.checks import CHECKED
-from exporter.workflows.request import read_vectors
+from exporter.workflows.request import RankingRequest, read_vectors
 
 EMBEDDED_AT_ONCE = 64
 
@@ -36,25 +39,43 @@ def _content(path: Path, option: str) -> bytes:
         raise QueryError(f"{option} {path} can't be read: {error.strerror or error}") from None
 
 
-def embed_set(
+def judge_set(
     asked: QuestionSet,
+    matchers: Sequence[Matcher | None],
+    request: RankingRequest,
+    source: Source,
     collection: Collection,
-    wanted: str | Encoder,
-    base_url: str | None,
-    cache: bool,
-    given: str | Path | None,
     progress: Progress,
     notice: Notice,
+) -> tuple[Assessment, Float32, models.Model | None]:
+    """What becomes of each question; their (q, d) vectors, and the model that made them, None when a file did."""
+    vectors, model = _embed(asked, collection, request, progress, notice)
+    setting = Setting(
+        source,
+        collection,
+        request.metric_of(collection),
+        model,
+        request.top_k,
+        request.where,
+        request.where_document,
+        request.index,
+        request.words,
+    )
+    return assess(asked, matchers, vectors, setting, progress), vectors, model
+
+
+def _embed(
+    asked: QuestionSet, collection: Collection, request: RankingRequest, progress: Progress, notice: Notice
 ) -> tuple[Float32, models.Model | None]:
-    """(q, d) vectors of the questions, and the model that made them; None when they are `given` in a file."""
-    texts = [one.text for one in asked.questions]
+    texts, given = [one.text for one in asked.questions], request.question_vector
     if given is not None:
-        vectors = read_vectors(Path(given))
+        vectors = read_vectors(given)
         if len(vectors) != len(texts):
             raise UsageError(f"{given} holds {len(vectors)} vectors for {len(texts)} questions")
         return models.fit(vectors, collection, f"the vectors in {given}"), None
     progress("loading the model", 0, None)
-    model = models.load_model(wanted, collection, base_url, users_cache() if cache else None)
+    cache = users_cache() if request.cache else None
+    model = models.load_model(request.model, collection, request.base_url, cache)
     if model.host:
         most = CHECKED + len(texts)
         asking = "1 question" if len(texts) == 1 else f"{len(texts):,} questions"

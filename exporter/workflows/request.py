@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,46 +15,41 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from exporter.embedding.encoders import Encoder
+from exporter.engines import EngineName, check_engine
 from exporter.errors import UsageError
 from exporter.evaluation.question_sets import QuestionSet
-from exporter.records import Answer, Float32, Space
+from exporter.records import Answer, Collection, Float32, Space
 from exporter.retrieval.answers import FUZZY, MATCHES, Matcher, match_any
 from exporter.retrieval.distance import METRICS
 from exporter.runs.folder import TensorFormat
 from exporter.runs.redaction import Redaction
 from exporter.runs.verify import ROWS_SHOWN
 from exporter.sharing.parquet import check_installed
-from exporter.sources import NO_ACCESS, Access, Filter
+from exporter.sources import NO_ACCESS, Access, Filter, is_server
 from exporter.workflows.assess import matchers_of
 from exporter.workflows.pictures import OpenOn, Projection
+
+Read = Literal["auto", "whole", "sample"]
+"""What of a server is read; auto: a part of it, when it holds far more than is shown."""
 
 _LONGEST_NAME = 120
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportRequest:
-    """All that can be asked of an export; the command line's options bear the same names.
+class RankingRequest:
+    """How a collection is to be ranked; the command line's options bear the same names.
 
     `source`: a Chroma directory, a server's address, a chromadb `Collection` or a LangChain `Chroma`. `access`: what a
-    server wants to know. `model`: as `embedding.load_model` takes it. `columns`: the collection's own metadata keys to
-    show, None for all. `retrieved`: the ids that an application returned, in its order, for each question.
-    `question_set`: a file, or Python's own objects with the names that a .jsonl has; `qrels` its judgements. `cache`:
-    take the vectors of texts that the same model has embedded before. `index`: ask Chroma's own index what it loses of
-    the set. `dashboards`: fill the other tabs for a question, too. `parquet`: with points.parquet. `text`: with the
-    chunks' texts; `redact`: columns whose cells are left out; `anonymize_ids`: with others in the ids' place. Raises
-    UsageError where the options don't fit together.
+    server wants to know. `model`: as `embedding.load_model` takes it. `cache`: take the vectors of texts that the same
+    model has embedded before. `question_vector`: a file with the questions' vectors. `index`: ask Chroma's own index
+    what it loses of a set; `words`: rank the set by plain words, too. Raises UsageError where the
+    options don't fit together.
     """
 
     source: Any
-    questions: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ()
-    question_set: Any = None
-    qrels: str | Path | None = None
-    index: bool = True
     collection: str | None = None
     access: Access = NO_ACCESS
     answer_match: str = "normalized"
-    all_answers: bool = False
     ignore_accents: bool = False
     fuzzy_threshold: float = FUZZY
     top_k: int = 10
@@ -64,10 +59,48 @@ class ExportRequest:
     model: str | Encoder = "auto"
     base_url: str | None = None
     cache: bool = True
+    question_vector: Path | None = None
+    index: bool = True
+    words: bool = True
+
+    def __post_init__(self) -> None:
+        if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):
+            raise UsageError(f"unknown answer match {self.answer_match!r} or metric {self.metric!r}")
+        if not 0 < self.fuzzy_threshold <= 100:
+            raise UsageError(f"--fuzzy-threshold {self.fuzzy_threshold:g}: it is above 0, and 100 at most")
+        if self.top_k < 1:
+            raise UsageError("--top-k must be at least 1")
+
+    def metric_of(self, collection: Collection) -> Space:
+        """What distances are by: the collection's own metric, unless another one was asked for."""
+        return collection.space if self.metric == "auto" else self.metric
+
+    def matchers_of(self, asked: QuestionSet) -> list[Matcher | None]:
+        """What finds the answers to each question of a set; None where ids decide."""
+        return matchers_of(asked, self.answer_match, not self.ignore_accents, self.fuzzy_threshold)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest(RankingRequest):
+    """All that can be asked of an export.
+
+    `question_set`: a file, or Python's own objects with the names that a .jsonl has; `qrels` its judgements.
+    `retrieved`: the ids that an application returned, in its order, for each question. `columns`: the collection's own
+    metadata keys to show, None for all. `dashboards`: fill the other tabs for a question, too. `parquet`: with
+    points.parquet. `text`: with the chunks' texts; `redact`: columns whose cells are left out; `anonymize_ids`: with
+    others in the ids' place. `engine`: where a server's chunks are scored; `ray_address` and `workers` as
+    `exporter.engines.engine` has them. Raises UsageError where the options don't fit together.
+    """
+
+    questions: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    all_answers: bool = False
+    question_set: Any = None
+    qrels: str | Path | None = None
     strict_model: bool = False
     retrieved: tuple[tuple[str, ...], ...] = ()
-    question_vector: Path | None = None
     max_points: int = 20_000
+    read: Read = "auto"
     seed: int = 0
     projection: Projection = "auto"
     open_on: OpenOn = "question"
@@ -85,8 +118,20 @@ class ExportRequest:
     text: bool = True
     redact: tuple[str, ...] = ()
     anonymize_ids: bool = False
+    engine: EngineName = "local"
+    ray_address: str | None = None
+    workers: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_engine(self.engine, self.ray_address, self.workers)
+        if self.engine == "ray" and (not is_server(self.source) or self.question_set is not None):
+            raise UsageError(
+                "--engine ray is for a server's collection and one or some questions: a directory is read by this "
+                "machine, a question set too"
+            )
+        if self.engine == "ray" and self.read == "sample":
+            raise UsageError("--engine ray reads all chunks: leave --read sample away")
         if self.question_set is not None and (self.questions or self.answers or self.retrieved):
             raise UsageError(
                 "a question set brings its questions and answers with it: give --questions alone, without --question, "
@@ -106,12 +151,8 @@ class ExportRequest:
             raise UsageError(
                 f"--retrieved holds {len(self.retrieved)} lists of ids for {len(self.questions)} questions: one each"
             )
-        if self.answer_match not in MATCHES or self.metric not in ("auto", *METRICS):
-            raise UsageError(f"unknown answer match {self.answer_match!r} or metric {self.metric!r}")
-        if not 0 < self.fuzzy_threshold <= 100:
-            raise UsageError(f"--fuzzy-threshold {self.fuzzy_threshold:g}: it is above 0, and 100 at most")
-        if self.top_k < 1 or self.max_points < 2 or self.text_length < 0:
-            raise UsageError("--top-k must be at least 1, --max-points 2, --text-length 0")
+        if self.max_points < 2 or self.text_length < 0:
+            raise UsageError("--max-points must be at least 2, --text-length 0")
         if self.max_points > ROWS_SHOWN:
             raise UsageError(f"--max-points {self.max_points}: the Projector loads {ROWS_SHOWN:,} rows at most")
         if self.run is not None:
@@ -126,7 +167,12 @@ class ExportRequest:
         if self.parquet:
             check_installed()
         _ = self.redaction  # a column that can't be redacted is told before anything is read
-        for name, known in (("projection", Projection), ("open_on", OpenOn), ("tensor_format", TensorFormat)):
+        for name, known in (
+            ("projection", Projection),
+            ("open_on", OpenOn),
+            ("tensor_format", TensorFormat),
+            ("read", Read),
+        ):
             if getattr(self, name) not in get_args(known):
                 raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(get_args(known))}")
         if any(not text.isprintable() and "\ud800" <= max(text) <= "\udfff" for text in self.questions + self.answers):
@@ -148,10 +194,6 @@ class ExportRequest:
     def set_name(self) -> str:
         """What a run of the set is named after."""
         return Path(self.question_set).stem if isinstance(self.question_set, (str, Path)) else "questions"
-
-    def matchers_of(self, asked: QuestionSet) -> list[Matcher | None]:
-        """What finds the answers to each question of a set; None where ids decide."""
-        return matchers_of(asked, self.answer_match, not self.ignore_accents, self.fuzzy_threshold)
 
     def matchers(self) -> list[Matcher | None]:
         """What finds the answers to each question; one at least."""
@@ -191,22 +233,33 @@ def default_name(collection: str, questions: Sequence[str]) -> str:
 
 
 def read_retrieved(text: str) -> tuple[tuple[str, ...], ...]:
-    """`retrieved_ids` of a file: ids one a line, or JSON. Raises UsageError."""
+    """`retrieved_ids` of a file: ids one a line, JSON, or JSON a line. Raises UsageError."""
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    if text.lstrip()[:1] not in ("[", "{"):
+        return retrieved_ids(lines)
     try:
-        found = json.loads(text) if text.lstrip().startswith("[") else [line.strip() for line in text.splitlines()]
+        return retrieved_ids(json.loads(text))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--retrieved begins like JSON and is none: {error}") from None
-    return retrieved_ids(found)
+        try:
+            return retrieved_ids([json.loads(line) for line in lines])
+        except (ValueError, RecursionError):
+            raise UsageError(f"--retrieved begins like JSON and is none: {error}") from None
 
 
-def retrieved_ids(found: Sequence[Any]) -> tuple[tuple[str, ...], ...]:
+def retrieved_ids(found: Any) -> tuple[tuple[str, ...], ...]:
     """What an application returned: a list of ids, or of such lists, one a question.
 
-    What has an `id`, as a LangChain `Document`, stands for it. Each id once, in order; blank ones aside. Raises
-    UsageError for anything else.
+    What has an `id`, as a LangChain `Document`, stands for it; what has `ids`, as the answer of Chroma's `query` or
+    `get`, for all of them. Each id once, in order; blank ones aside. Raises UsageError for anything else.
     """
-    lists = found if found and all(isinstance(one, list | tuple) for one in found) else [found]
-    return tuple(_ids(one) for one in lists)
+    if isinstance(found, Mapping):
+        found = found.get("ids", [found])
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        raise UsageError(f"--retrieved holds {found!r} where a list of ids should be")
+    found = list(found)
+    if found and all(isinstance(one, list | tuple) or (isinstance(one, Mapping) and "ids" in one) for one in found):
+        return tuple(ids for one in found for ids in retrieved_ids(one))
+    return (_ids(found),)
 
 
 def _ids(found: Sequence[Any]) -> tuple[str, ...]:

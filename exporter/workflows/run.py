@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exporter.errors import OutputError
 from exporter.records import Float32
 from exporter.runs import folder, manifest, verify
 from exporter.runs.metadata import read_as_the_page_does
@@ -73,7 +72,7 @@ class Run:
     @property
     def name(self) -> str:
         """The run's name, as TensorBoard lists it."""
-        return self.path.name
+        return self.path.name or self.path.absolute().name
 
     @property
     def collection(self) -> str:
@@ -125,10 +124,7 @@ class Run:
             names, lines = read_as_the_page_does(file)
             rows = list(lines)
         columns = {name: _array(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
-        path = entry["file"] or folder.VECTORS
-        if not (self.path / path).is_file():
-            raise OutputError(f"the vectors of {self.path} are in a checkpoint only: export it without --no-tsv")
-        return RunPoints(verify.read_tensor(self.path, path, tuple(entry["shape"])), columns)
+        return RunPoints(verify.read_shown(self.path, entry), columns)
 
     def serve(self, *, port: int = 0) -> Server:
         """Serve its log directory by TensorBoard; returns when it is up. `.url` says where, `.stop()` ends it."""

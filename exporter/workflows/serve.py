@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ _UNPACKED = "chroma-projector-unpacked-"
 
 
 @contextmanager
-def log_directory(place: str | Path) -> Iterator[Path]:
+def _log_directory(place: str | Path) -> Iterator[Path]:
     """The place itself; of an archive that `share` packed, what it unpacks to, gone at the end.
 
     Raises ServingError for an archive that holds no run, or more than that.
@@ -53,7 +54,9 @@ def serve(
     base_url: str | None = None,
     notice: Notice = no_notice,
 ) -> Server:
-    """Start TensorBoard on a log directory; returns when the Projector is there. Options are those of `serving.start`.
+    """Start TensorBoard on a log directory, or on an archive that was shared; returns when the Projector is there.
+
+    Options are those of `serving.start`. What an archive unpacks to is gone when the server is stopped.
 
     `ask`: questions can be asked in the page; None: when only this machine reaches the server. `source`, with its
     `access`, and `model`: of what and by what, where a run does not say it. Raises ServingError when there is no run to
@@ -61,15 +64,17 @@ def serve(
     """
     if ask and stock:
         raise UsageError("the stock page asks nothing: leave out --ask or --stock")
-    asking = None
     alone = is_loopback(host) and not bind_all and not allow_hosts
-    if ask or (ask is None and not stock and alone):
-        from exporter.workflows.asking import Asking
+    with ExitStack() as held:
+        place = held.enter_context(_log_directory(logdir))
+        asking = None
+        if ask or (ask is None and not stock and alone):
+            from exporter.workflows.asking import Asking
 
-        asking = Asking(Path(logdir).expanduser(), source=source, access=access, model=model, base_url=base_url)
-    try:
-        return start(
-            logdir,
+            asking = Asking(place, source=source, access=access, model=model, base_url=base_url)
+            held.callback(asking.close)
+        server = start(
+            place,
             port=port,
             host=host,
             bind_all=bind_all,
@@ -79,7 +84,7 @@ def serve(
             asking=asking,
             notice=notice,
         )
-    except BaseException:
-        if asking is not None:
-            asking.close()
-        raise
+        ending = held.pop_all().close
+        server.at_end(ending)
+        atexit.register(ending)  # for who never stops it
+        return server

@@ -9,10 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
-from exporter.errors import UsageError
+from exporter.errors import OutputError, UsageError
 from exporter.records import Notice, no_notice
 from exporter.runs import manifest
-from exporter.runs.metadata import FIXED_COLUMNS, LINES
 from exporter.runs.publish import output_error
 from exporter.runs.redaction import Redaction
 from exporter.scratch import scratch
@@ -21,8 +20,8 @@ from exporter.sharing.archive import pack
 from exporter.sharing.page import page
 from exporter.sharing.parquet import check_installed
 from exporter.workflows.export import points_of
-from exporter.workflows.redact import redacted_copy, stored
-from exporter.workflows.run import Run, open_run
+from exporter.workflows.redact import redacted_copy, stored, stored_table, what_leaves
+from exporter.workflows.run import open_run
 
 FORMATS = ("html", "zip", "parquet")
 _REDACTED = "chroma-projector-redacted-"
@@ -44,7 +43,8 @@ def share(
     `.html` opens from disk in a browser, with nothing else; `.zip` holds the run for `tensorboard run.zip`, or to be
     unpacked into a log directory; `.parquet` has the points, for other viewers. `map_only`: a page without the vectors.
     What is not to leave: the chunks' texts (`text` false), all of the collection's own keys but `columns`, the columns
-    to `redact`, the true ids. `notice` is told what the file will hold, then its size.
+    to `redact`, the true ids. `notice` is told what the file will hold, then its size. A file that is there is
+    replaced, once the new one is whole.
 
     Raises UsageError for another kind of file or an unknown column, OutputError when the folder is no run, is not
     whole, or the file can't be written.
@@ -60,13 +60,18 @@ def share(
     kept = None if columns is None else tuple(columns)
     redaction = Redaction(text=not text, ids=anonymize_ids, columns=kept, cells=tuple(redact))
     found = open_run(run)
+    if output.resolve().is_relative_to(found.path.resolve()):
+        raise UsageError(f"{output} lies in the run, where it would be a fault: write it elsewhere")
+    _check_place(output)
     with ExitStack() as stack:
         stack.enter_context(manifest.understood(found.path))
         if redaction:
             folder = stack.enter_context(scratch(Path(tempfile.gettempdir()), _REDACTED))
             folder.chmod(0o700)  # where temporary files are, others may look
             found = redacted_copy(found, redaction, folder)
-        notice(f"{output} will hold {what_leaves(found, vectors=not map_only)}")
+        replaced = " (in place of the one that is there)" if output.exists() else ""
+        leaves = what_leaves(found.facts, stored_table(found), vectors=not map_only)
+        notice(f"{output}{replaced} will hold {leaves}")
         with _whole_or_absent(output) as file:
             if kind == "zip":
                 pack(found.path, found.facts, file)
@@ -79,23 +84,12 @@ def share(
     return output
 
 
-def what_leaves(run: Run, *, vectors: bool = True) -> str:
-    """In one line, what somebody who gets this run can read."""
-    facts = run.facts
-    length = facts.get("asked_with", {}).get("text_length")
-    gone = facts.get("redacted", {})
-    hidden = set(gone.get("columns", ()))
-    own = [name for name in facts["columns"] if name not in FIXED_COLUMNS and name != LINES and name not in hidden]
-    cut = f" (the first {length} characters of each)" if length else ""
-    parts = [
-        f"{len(run.questions):,} questions" + ("" if gone.get("text") else " with their answers"),
-        "" if gone.get("text") else f"the texts of {facts['points'] - len(run.questions):,} chunks{cut}",
-        "" if gone.get("ids") else "their ids",
-        *(f"their {name}s" for name in ("source", "page") if name not in hidden),
-        f"the columns {', '.join(own)}" if own else "",
-        "their vectors (from which much of a text can be guessed)" if vectors else "",
-    ]
-    return ", ".join(filter(None, parts))
+def _check_place(output: Path) -> None:
+    """Before anything is said or made. Raises OutputError."""
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder: name a file")
+    if not output.parent.is_dir():
+        raise OutputError(f"{output} can't be written: there is no folder {output.parent}")
 
 
 @contextmanager

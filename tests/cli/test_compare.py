@@ -8,6 +8,7 @@ import pytest
 import exporter
 from exporter.evaluation.metrics import MEASURES
 from tests.conftest import collection, write_chroma
+from tests.runs.test_dashboards import read, values
 from tests.workflows.test_export import Lookup
 
 ROWS = 30
@@ -70,6 +71,22 @@ def test_table(cli, runs):
     same = cli("compare", runs[0], runs[0])
     assert "same" in same.out
     assert "better" not in same.out
+
+
+def test_settings(cli, runs, tmp_path):
+    """What the two were made with stands first, where it differs; so in the joint run's README and text."""
+    directory = write_chroma(tmp_path / "db", collection("smaller", rows=20, vectors=Lookup().vectors[:20]))
+    asked = [{"id": f"s{i}", "question": f"text {i}", "relevant": [f"id{i}"]} for i in range(12)]
+    exporter.export(directory, question_set=asked, model=Lookup(), logdir=tmp_path, run="c", top_k=7, index=False)
+    done = cli("compare", runs[1], tmp_path / "c", "--logdir", tmp_path / "logs")
+    lines = [line.split() for line in done.out.splitlines()]
+    assert lines[2] == ["made", "with", "A", "B"]
+    assert ["collection", "chunks", "smaller"] in lines
+    assert ["k", "2", "7"] in lines
+    assert ["chunks", "30", "20"] in lines
+    joint = tmp_path / "logs" / "compare-b-c"
+    assert "chunks  A 30, B 20" in (joint / "README.txt").read_text()
+    assert "| chunks | 30 | 20 |" in values(read(joint), "comparison")[0][1].item().decode()
 
 
 def test_one_question_more_is_not_proven(cli, tmp_path):

@@ -36,6 +36,20 @@ def test_table(cli, asked):
     assert "Warning: 1 question says neither" in done.err
 
 
+def test_beside_the_vectors(cli, asked):
+    """What plain words find and what the index returns are each told where they are wanted, and only there."""
+    with_index = [one for one in asked if one != "--no-index"]
+    words, index = "plain words (BM25)", "Chroma's own index"
+    for arguments, told in (
+        (asked, (True, False)),
+        ([*asked, "--no-words"], (False, False)),
+        ([*with_index, "--no-words"], (False, True)),
+        (with_index, (True, True)),
+    ):
+        out = cli(*arguments).out
+        assert (words in out, index in out) == told
+
+
 def test_json(cli, asked):
     """--json prints one value with the keys that stay."""
     done = cli(*asked, "--json")

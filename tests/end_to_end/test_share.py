@@ -12,8 +12,10 @@ import pytest
 
 from exporter import export
 from exporter.cli.app import run as run_cli
+from exporter.workflows.compare import compare, join
 from tests.conftest import collection, write_chroma
 from tests.end_to_end.browser import Projector
+from tests.workflows.test_export import Lookup
 
 pytestmark = [pytest.mark.xdist_group("share"), pytest.mark.browser]
 
@@ -203,17 +205,71 @@ def test_map_only(little, browser, tmp_path, capsys):
     """--map-only leaves the vectors out: the file is smaller by their size at least, and opens on the same view."""
     whole, small = tmp_path / "whole.html", tmp_path / "small.html"
     assert run_cli(["share", str(little.path), "-o", str(whole)]) == 0
-    assert "their vectors" in capsys.readouterr().err
+    assert "vectors (from which much of a text can be guessed)" in capsys.readouterr().err
     assert run_cli(["share", str(little.path), "-o", str(small), "--map-only"]) == 0
     out, err = capsys.readouterr()
     assert out.strip() == str(small)
-    assert "their vectors" not in err
+    assert "vectors" not in err
     assert f"301 points, {small.stat().st_size / 1e6:.1f} MB" in err
     assert small.stat().st_size < whole.stat().st_size - 300 * 60 * 4
     page = Shared(browser, small)
     try:
         assert [name.rsplit(" ", 1)[0] for name in page.state()["tensors"]] == ["around_question", "map"]
         assert page.faults == []
+    finally:
+        page.close()
+
+
+COMPARED = """() => [...document.querySelectorAll('details[open] tbody tr')]
+  .map((row) => [...row.cells].map((cell) => cell.innerText))"""
+
+
+def test_two_runs_on_one_map(browser, tmp_path):
+    """Of two runs on one map the page has the figures of both, and the questions that moved; a click selects B's."""
+    questions = [{"id": f"s{i}", "question": f"text {i}", "relevant": [f"id{i}"]} for i in range(12)]
+    vectors = Lookup().vectors
+    turned = np.concatenate([-vectors[:5], vectors[5:]])
+    given = {"question_set": questions, "model": Lookup(), "logdir": tmp_path / "logs", "index": False, "top_k": 2}
+    a, b = (
+        export(write_chroma(tmp_path / name, collection(vectors=stored)), run=name, projection="pca", **given)
+        for name, stored in (("a", turned), ("b", vectors))
+    )
+    found = compare(a, b)
+    joint = join(a, b, found, logdir=tmp_path / "logs", run="joint")
+    assert run_cli(["share", str(joint.path), "-o", str(tmp_path / "joint.html"), "--quiet"]) == 0
+    page = Shared(browser, tmp_path / "joint.html")
+    try:
+        assert page.counts()[0] == joint.facts["points"] == 84
+        assert page.page.evaluate(STATE)["bookmarks"] == [True, False, False]
+        assert page.page.evaluate(STATE)["spherized"] is False
+        rows = page.page.evaluate(COMPARED)
+        assert [row[0] for row in rows[: len(found.metrics)]] == list(found.metrics)
+        assert rows[0][1:3] == [f"{found.metrics['hit@1'].a:.3f}", f"{found.metrics['hit@1'].b:.3f}"]
+        moved = [[str(one.a.first_rank), str(one.b.first_rank), one.b.text] for one in found.moved]
+        assert rows[len(found.metrics) :] == moved
+        assert len(moved) >= 3
+        page.page.locator("tr[data-row]").nth(1).click()
+        [row] = page.page.evaluate("() => window.projector().selectedPointIndices")
+        assert page.scene().labels[row].endswith(f": {found.moved[1].b.text}")
+        assert page.scene().labels[row].startswith("★ B ")
+        assert (page.faults, page.said, page.left) == ([], [], [])
+    finally:
+        page.close()
+
+
+def test_nothing_but_the_map(little, browser, tmp_path):
+    """With everything taken out the page still opens, its table has no empty columns, and a click selects the point."""
+    everything = ["--map-only", "--no-text", "--redact", "source", "--redact", "page", "--anonymize-ids"]
+    assert run_cli(["share", str(little.path), "-o", str(tmp_path / "run.html"), "--quiet", *everything]) == 0
+    page = Shared(browser, tmp_path / "run.html")
+    try:
+        assert page.page.locator("details[open] th").all_inner_texts() == ["rank", "distance", "answer", "chunk"]
+        page.page.locator("tr[data-row]").nth(4).click()
+        [row] = page.page.evaluate("() => window.projector().selectedPointIndices")
+        scene = page.scene()
+        assert scene.ids[row] == page.page.locator("tr.selected td").nth(3).inner_text()
+        assert scene.labels[row] == f"#5 {scene.ids[row]}"
+        assert (page.faults, page.said, page.left) == ([], [], [])
     finally:
         page.close()
 

@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import UsageError
-from exporter.evaluation.comparison import LEVEL, Outcome, System, compare, randomisation_test
+from exporter.evaluation.comparison import LEVEL, RESAMPLES, Outcome, System, compare, randomisation_tests
+
+
+def randomisation_test(differences, seed=0):
+    """Of one measure."""
+    return randomisation_tests(np.asarray(differences, float)[:, None], seed)[0]
 
 
 def outcome(name, rank, *, verdict="found", text=None, measures=("hit@1", "mrr")):
@@ -47,6 +52,46 @@ def test_all_signs(differences):
     means = np.array([np.mean(told * signs) for signs in product([1, -1], repeat=len(told))])
     wanted = np.mean(np.abs(means) >= abs(told.mean()) - 1e-12)
     assert randomisation_test(told) == pytest.approx(wanted)
+
+
+def test_as_scipy_has_it():
+    """Of many pairs, and of measures with and without ties, p is scipy's, but for what drawing leaves open."""
+    from scipy.stats import permutation_test
+
+    random = np.random.default_rng(4)
+    table = np.column_stack(
+        [
+            random.normal(0.2, 1, 40),
+            random.choice([-1.0, 0.0, 1.0], 40, p=[0.2, 0.4, 0.4]),
+            random.choice([-0.5, 1 / 3, 0.0], 40),
+        ]
+    )
+    for column, p in enumerate(randomisation_tests(table)):
+        wanted = permutation_test(
+            (table[:, column],), np.mean, permutation_type="samples", n_resamples=RESAMPLES, rng=random
+        ).pvalue
+        assert p == pytest.approx(wanted, abs=4 * np.sqrt(2 * wanted * (1 - wanted) / RESAMPLES))
+
+
+def test_hits_as_the_sign_test_has_them():
+    """Where questions are only won or lost, the test is the binomial one."""
+    from scipy.stats import binomtest
+
+    told = np.repeat([1.0, -1.0, 0.0], [19, 9, 300])
+    assert randomisation_test(told) == pytest.approx(binomtest(9, 28).pvalue, abs=0.01)
+    assert randomisation_test(told[19 - 8 : 19 + 3]) == pytest.approx(binomtest(3, 11).pvalue)
+
+
+def test_columns_stand_alone():
+    """A measure's p is the same whatever stands beside it, and is never 0."""
+    random = np.random.default_rng(6)
+    table = random.normal(size=(30, 3))
+    table[:20, 1] = 0
+    table[:, 2] = 1
+    together = randomisation_tests(table)
+    assert together[0] == randomisation_test(table[:, 0])
+    assert together[1] == randomisation_test(table[:, 1])
+    assert together[2] == 1 / (RESAMPLES + 1)
 
 
 def draws(random, lift, questions=60):

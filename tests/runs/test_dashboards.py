@@ -64,6 +64,9 @@ def test_read_back(run):
     }
     assert values(found, "question")[0][1].item() == b"**why?**"
     assert [(step, float(value)) for step, value in values(found, "by k/hit")] == [(1, 0.5), (5, 0.75)]
+    about = {tag: found.SummaryMetadata(tag).summary_description for tag in ("by k/hit", "metrics/hit@5")}
+    assert "Smoothing to 0" in about["by k/hit"]  # a line over k, which TensorBoard would smooth as if over time
+    assert about["metrics/hit@5"] == ""
     buckets = values(found, "question/with the answer")[0][1]
     assert buckets[:, 2].sum() == 3
     assert (buckets[0, 0], buckets[-1, 1]) == (0.1, 0.2)

@@ -9,12 +9,13 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pytest
 
-from exporter import share
+from exporter import serve, share
 from exporter.cli.app import run as run_cli
 from exporter.errors import OutputError, ServingError
 from exporter.runs.verify import faults
@@ -76,6 +77,17 @@ def test_renamed_and_packed_by_hand(run, tmp_path):
     shutil.make_archive(tmp_path / "Mein Lauf (2)", "zip", run.path)
     logdir = unpack(tmp_path / "Mein Lauf (2).zip", tmp_path / "elsewhere")
     assert [faults(path) for path in logdir.iterdir()] == [[]]
+
+
+def test_a_name_that_the_page_cannot_ask_for(run, tmp_path):
+    """A run that was renamed as none can be called is packed, and unpacked, under a name that the page can ask for."""
+    odd = run.path.rename(tmp_path / "Lauf é & #1")
+    shutil.make_archive(tmp_path / "by-hand", "zip", tmp_path, odd.name)
+    for zipped in (share(odd, tmp_path / "run.zip"), tmp_path / "by-hand.zip"):
+        logdir = unpack(zipped, tmp_path / zipped.stem)
+        assert [path.name for path in logdir.iterdir()] == ["Lauf - - -1"]
+        assert faults(logdir / "Lauf - - -1") == []
+    share(odd, tmp_path / "run.html", text=False)
 
 
 def test_served(run, tmp_path):
@@ -211,6 +223,20 @@ def test_a_file_is_missing(run, tmp_path):
     assert zipped.read_bytes() == before
     assert [path.name for path in tmp_path.glob(".run*")] == []
     assert ZipFile(io.BytesIO(before)).testzip() is None
+
+
+def test_python_serves_an_archive(run, tmp_path, monkeypatch):
+    """`exporter.serve` takes a zip as well; what it unpacked is gone when the server stops, or is refused."""
+    zipped = share(run.path, tmp_path / "run.zip")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    with serve(zipped, port=0) as server:
+        assert runs_of(server) == [run.name]
+        assert len(list((tmp_path / "tmp").rglob("manifest.json"))) == 1
+    assert not list((tmp_path / "tmp").iterdir())
+    with pytest.raises(ServingError, match="is refused"):
+        serve(packed(tmp_path / "bad.zip", ("run/projector_config.pbtxt", CONFIG), ("../outside.txt", b"x")), port=0)
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_the_command_serves_an_archive(run, tmp_path):

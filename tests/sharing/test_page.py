@@ -4,6 +4,7 @@ import re
 from base64 import b64decode, b64encode
 from gzip import decompress
 from hashlib import sha256
+from html import escape
 
 import pytest
 
@@ -11,6 +12,7 @@ from exporter.errors import OutputError, UsageError
 from exporter.runs import manifest
 from exporter.sharing.page import page
 from tests.workflows.test_export import ask
+from tests.workflows.test_question_set import ask as ask_a_set
 
 
 @pytest.fixture
@@ -46,6 +48,21 @@ def test_only_our_scripts_may_run(made):
     assert "connect-src blob:;" in policy
     assert "script-src 'unsafe-inline'" not in policy
     assert "http" not in policy
+
+
+def test_figures_of_a_question_set(chroma, tmp_path):
+    """Of a question set the page has each figure with its interval, the verdicts and the findings."""
+    run = ask_a_set(chroma, tmp_path)
+    html = b"".join(page(run.path, run.facts, None, "")).decode()
+    found = run.facts["evaluation"]
+    assert f"{found['questions']} questions of questions: figures" in html
+    hit = found["metrics"]["hit@4"]
+    row = f'<td>hit@4</td><td class="number">{hit["value"]:.3f}</td><td>{hit["low"]:.3f} to {hit["high"]:.3f}</td>'
+    assert row in html
+    for kind, count in found["verdicts"].items():
+        assert (f'<td>{kind.replace("_", " ")}</td><td class="number">{count}</td>' in html) == bool(count)
+    assert len(found["findings"]) > 0
+    assert all(f"<p>Finding: {escape(finding['text'])}</p>" in html for finding in found["findings"])
 
 
 def test_licence_goes_with_it(made):

@@ -236,13 +236,18 @@ def test_characters_that_mean_something_in_an_address_are_no_trouble(written, tm
 
 def test_lost_vectors_are_nan(directory, index):
     """Rows whose vector is in no file any more are given out with NaN, all others as they are."""
-    before = read(directory, use=lambda found: next(found.batches()))
+
+    def whole(found):
+        batches = list(found.batches())
+        return [name for batch in batches for name in batch.ids], np.concatenate([batch.vectors for batch in batches])
+
+    ids, before = read(directory, use=whole)
     shutil.rmtree(index)
-    after = read(directory, use=lambda found: next(found.batches()))
-    assert after.ids == before.ids
-    assert not np.isnan(after.vectors[-4:]).any()
-    np.testing.assert_array_equal(after.vectors[-4:], before.vectors[-4:])
-    assert np.isnan(after.vectors[:40]).all()
+    left, after = read(directory, use=whole)
+    assert left == ids
+    assert not np.isnan(after[-4:]).any()
+    np.testing.assert_array_equal(after[-4:], before[-4:])
+    assert np.isnan(after[:40]).all()
 
 
 def test_a_collection_that_is_gone_is_named(written):
@@ -314,11 +319,13 @@ def test_a_damaged_description_is_refused(directory):
 
 
 def test_a_truncated_database_is_refused(directory):
-    """A database that is cut off is an error that names it, wherever it is cut."""
+    """A database that is cut off is an error that names it, wherever it is cut, and nothing is written."""
     whole = (directory / "chroma.sqlite3").read_bytes()
-    for length in (60, 5000, len(whole) // 2):
+    for length in (60, 5000, len(whole) // 2, len(whole) - 4096, len(whole) - 1):
         (directory / "chroma.sqlite3").write_bytes(whole[:length])
+        before = fingerprint(directory)
         refused(directory, match="chroma.sqlite3 is damaged .*backup")
+        assert fingerprint(directory) == before
 
 
 def test_a_locked_database_is_refused(directory, monkeypatch):

@@ -25,14 +25,19 @@ def _old(index, monkeypatch):
 
 
 def refused(directory, index, *, match):
-    """The one line with which the index is refused: when it is old, and when a persist might still be under way."""
+    """The one line with which the index is refused: when it is old, and when a persist might still be under way.
+
+    Nothing is written or mended.
+    """
     age(index)
+    before = fingerprint(directory)
     with pytest.raises(SourceError, match=match) as caught:
         read(directory)
     assert "\n" not in str(caught.value)
     os.utime(index / "header.bin")
     with pytest.raises(SourceError, match=match):
         read(directory)
+    assert fingerprint(directory) == before
 
 
 @pytest.mark.parametrize("name", ["index_metadata.pickle", "header.bin", "data_level0.bin"])
@@ -116,6 +121,9 @@ FOREIGN = {
 }
 
 
+REFUSED = "index_metadata.pickle (would run posix.mkdir|can't be read|holds no table of ids)"
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
 def test_a_pickle_that_hangs_or_fills_the_memory_is_refused(directory, index, content):
@@ -123,7 +131,7 @@ def test_a_pickle_that_hangs_or_fills_the_memory_is_refused(directory, index, co
     (index / "index_metadata.pickle").write_bytes(content)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.monotonic()
-    refused(directory, index, match="index_metadata.pickle can't be read")
+    refused(directory, index, match=REFUSED)
     assert time.monotonic() - start < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
 
@@ -132,7 +140,7 @@ def test_a_pickle_that_hangs_or_fills_the_memory_is_refused(directory, index, co
 def test_a_trap_of_every_protocol_is_refused_and_not_run(directory, index, tmp_path, protocol):
     """In whatever way a pickle is written: nothing of it is run."""
     (index / "index_metadata.pickle").write_bytes(pickle.dumps({"id_to_label": Trap(tmp_path / "trap")}, protocol))
-    refused(directory, index, match=r"index_metadata.pickle (would run posix.mkdir|can't be read)")
+    refused(directory, index, match=REFUSED)
     assert not (tmp_path / "trap").exists()
 
 
@@ -147,18 +155,20 @@ def test_a_pickle_of_something_else_is_refused(directory, index, value):
 def test_a_pickle_of_other_types_is_refused(directory, index, value):
     """Ids that are no texts, or a last record that is no number, are damage."""
     (index / "index_metadata.pickle").write_bytes(pickle.dumps(value))
-    refused(directory, index, match="ids that are no texts, or a last record")
+    refused(directory, index, match="ids that are no texts|a last record that is no number")
 
 
-def test_ids_that_the_index_does_not_hold_have_no_row(index):
-    """Ids that are unknown, and ids whose element is not in the file, have row -1."""
-    fields = pickle.loads((index / "index_metadata.pickle").read_bytes())
-    fields["id_to_label"]["ghost"] = 10**12
-    (index / "index_metadata.pickle").write_bytes(pickle.dumps(fields))
+def test_labels_that_the_index_does_not_hold_have_no_element(index):
+    """Every label is found at its own element; one that no element has, at none."""
     opened = Index(index, dimension=4, cosine=False)
-    found = opened.rows_of(["ghost", "id0", "nobody", "id7"])
-    opened.close()
+    labels = {name: label for ids, some in opened.labels() for name, label in zip(ids, some, strict=True)}
+    asked = [10**12, labels["id0"], -1, labels["id7"]]
+    found = opened.elements_of(np.array(asked))
+    (first, numbers), *_ = opened._elements.labels()
     assert (found >= 0).tolist() == [False, True, False, True]
+    assert numbers[found[[1, 3]] - first].tolist() == [labels["id0"], labels["id7"]]
+    assert opened.elements_of(np.array([], np.int64)).tolist() == []
+    opened.close()
 
 
 def test_an_index_that_was_never_persisted_is_empty(index):
@@ -166,7 +176,9 @@ def test_an_index_that_was_never_persisted_is_empty(index):
     (index / "index_metadata.pickle").unlink()
     (index / "header.bin").write_bytes(b"\xff" * 100)
     opened = Index(index, dimension=4, cosine=True)
-    assert opened.rows_of(["id0"]).tolist() == [-1]
+    assert opened.is_empty
+    assert list(opened.labels()) == []
+    assert opened.elements_of(np.array([5])).tolist() == [-1]
     opened.close()
 
 

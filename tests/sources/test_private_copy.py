@@ -1,16 +1,19 @@
 import os
+import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from exporter.errors import SourceError
+from exporter.sources import Place
 from exporter.sources import private_copy as module
 from exporter.sources.database import Database
 from exporter.sources.directory import Directory
@@ -33,9 +36,9 @@ def copies(monkeypatch):
     """Every private copy that is made."""
     made = []
 
-    def counted(*arguments):
+    def counted(*arguments, **more):
         made.append(arguments)
-        return private_copy(*arguments)
+        return private_copy(*arguments, **more)
 
     monkeypatch.setattr("exporter.sources.directory.private_copy", counted)
     return made
@@ -59,13 +62,53 @@ def test_a_collection_that_changes_at_each_attempt_is_read_from_a_copy(directory
     assert found.ids[-5:] == [f"id{i}" for i in range(101, 106)]
 
 
+def test_a_copy_is_told_beforehand_and_its_lock_stated(directory, worker, monkeypatch):
+    """The user is told why a copy is made, where and how big; the rows say so, and for how long it locked."""
+    told = []
+
+    def use(found):
+        if not told:
+            worker("write", path=directory, collection="chunks", steps=[["upsert", rows(1)]])
+        content_of(found)
+        return found.copied, found.longest_lock
+
+    source = Directory(directory, told.append)
+    (chunks,) = source.collections()
+    why, lock = source.read(chunks, use=use)
+    worker("close", path=directory)
+    assert why == "is written to faster than it can be read"
+    (line,) = told
+    assert re.fullmatch(
+        rf"{directory} {why}: a private copy of it is made in {tempfile.gettempdir()} .\d+ MB. and read", line
+    )
+    assert 0 < lock < 5
+    assert source.read(chunks, lambda found: found.copied) is None
+    assert len(told) == 1
+
+
+def test_the_lock_of_a_copy_is_that_of_its_longest_step(directory, monkeypatch):
+    """Under one lock it lasts as long as the copying of all files, in steps as long as the longest of them."""
+    real = shutil.copytree
+
+    def slow(source, target):
+        time.sleep(0.3)
+        real(source, target)
+
+    monkeypatch.setattr(shutil, "copytree", slow)
+    with private_copy(directory) as copy:
+        assert 0.3 < copy.longest_lock < 5
+    monkeypatch.setattr(module, "UNDER_ONE_LOCK", 0)
+    with private_copy(directory) as copy:
+        assert 0 < copy.longest_lock < 0.3
+
+
 def test_a_big_directory_is_copied_in_small_steps(directory, monkeypatch):
     """What would take long under one lock is copied some pages at a time, to the same rows."""
     monkeypatch.setattr(module, "UNDER_ONE_LOCK", 0)
     monkeypatch.setattr(module, "PAGES_A_STEP", 3)
     with private_copy(directory) as copy:
-        assert read(copy) == read(directory)
-        assert copy.parent.stat().st_mode & 0o777 == 0o700
+        assert read(copy.path) == read(directory)
+        assert copy.path.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_directory_that_never_rests_is_given_up(directory, index, monkeypatch):
@@ -116,7 +159,7 @@ def test_a_copy_for_which_there_is_no_room_is_refused_before_it_is_made(director
 def test_nothing_is_left_when_the_read_ends_early(directory, error):
     """A copy goes with whatever ends its use, ^C included."""
     with pytest.raises(error), private_copy(directory) as copy:
-        assert (copy / "chroma.sqlite3").exists()
+        assert (copy.path / "chroma.sqlite3").exists()
         raise error
 
 
@@ -128,7 +171,7 @@ from pathlib import Path
 tempfile.tempdir = {str(temporary)!r}
 from exporter.sources.private_copy import private_copy
 with private_copy(Path({str(directory)!r})) as copy:
-    print(copy.parent, flush=True)
+    print(copy.path.parent, flush=True)
     time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
@@ -152,6 +195,7 @@ def test_a_database_in_wal_mode_is_read_with_its_log(directory):
     (wal / "chroma.sqlite3-shm").unlink()
     before = fingerprint(wal)
     assert "changed" in read(wal).texts
+    assert read(wal, use=lambda found: found.copied) == "is in SQLite's WAL mode, in which even a reader writes"
     assert "changed" in read(directory).texts  # closed in good order: no -wal any more, but still the mode
     assert fingerprint(wal) == before
     assert not list(directory.glob("*-shm"))
@@ -165,6 +209,14 @@ def test_a_layout_of_an_unknown_version_is_read_by_chroma_on_a_copy(directory, c
     before = fingerprint(directory)
     assert read(directory) == expected
     assert read(directory, use=lambda found: found.rule).startswith("chromadb 1.")
+    told = []
+    source = Directory(directory, told.append)
+    why, lock = source.read(source.describe(Place("chunks")), lambda found: (found.copied, found.longest_lock))
+    assert why.startswith("has tables of an unknown version (embeddings_queue 2, metadb 6, sysdb 11)")
+    assert told[0].startswith(f"{directory} {why}: a private copy of it is made in ")
+    assert len(told) == 1
+    assert lock > 0
+    assert source.places() == [Place("chunks")]
     assert read(directory, use=lambda found: found.count, where={"page": {"$lt": 3}}) == 3
     assert fingerprint(directory) == before
     assert copies

@@ -1,7 +1,11 @@
 import json
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +18,7 @@ from exporter.sources.directory import Directory
 from exporter.sources.queue import replay_metadata, through_cosine_index
 from tests.sources.conftest import MEMORY, content, read, rows
 
+WRITER = Path(__file__).parent / "writer.py"
 ADD, UPDATE, UPSERT, DELETE = range(4)
 IDS = [f"id{i}" for i in (0, 3, 20, 48, 51, 54)] + ["new0", "new1", "новый"]
 CHANGES = st.dictionaries(
@@ -125,3 +130,25 @@ def test_a_cosine_vector_is_rounded_as_the_index_rounds_it(worker, tmp_path, dim
     )
     assert through_cosine_index(drawn).tobytes() == given.tobytes()
     assert not through_cosine_index(np.zeros((2, 3), np.float32)).any()
+
+
+def test_a_writer_that_is_killed_leaves_what_its_successor_finds(worker, tmp_path):
+    """Whenever a service is killed, the rows are those that Chroma itself gives after it, or the write is not over."""
+    killed, whole = 4, 0
+    for number in range(killed):
+        path = tmp_path / f"db{number}"
+        arguments = [str(path), "60", "100000", "60"]
+        with subprocess.Popen([sys.executable, WRITER, *arguments], stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout.readline() == "ready\n"
+            time.sleep(0.05 + 0.037 * number)
+            writer.send_signal(signal.SIGKILL)
+        try:
+            found = read(path)
+        except SourceError as error:
+            found = str(error)
+        if isinstance(found, str):
+            assert "cut short" in found  # the journal of a commit: whoever owns it undoes that
+        else:
+            whole += 1
+            assert found == content(*worker("get", path=path, collection="chunks"))
+    assert whole

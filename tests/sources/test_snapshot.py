@@ -1,8 +1,12 @@
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+import tracemalloc
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from exporter.errors import CollectionError
 from exporter.sources.database import Database
 from exporter.sources.directory import Directory
 from tests.sources.conftest import content, content_of, fingerprint, read, rows
+from tests.sources.many_rows import FIRST, multiply, swell
 
 WRITER = Path(__file__).parent / "writer.py"
 IMPATIENT = """
@@ -169,3 +174,96 @@ def test_index_files_that_are_newer_than_the_last_commit_are_waited_for(director
     assert time.monotonic() - start < 10
     assert fingerprint(directory) == before
     assert Directory(directory).collections()[0].rows == 53
+
+
+def test_a_row_costs_eight_bytes(directory):
+    """What is kept of 200,000 rows beside the one batch is 8 bytes a row, and at no moment more than 64 were needed."""
+    ids, vectors = swell(directory, 200_000)
+    kept = []
+
+    def use(found):
+        first = next(found.batches())
+        kept.append(tracemalloc.get_traced_memory())
+        return found.count, first, next(found.take(np.array([199_999])))
+
+    tracemalloc.start()
+    try:
+        count, first, last = read(directory, use=use)
+    finally:
+        tracemalloc.stop()
+    ((left, peak),) = kept
+    assert left < 8 * 200_000 + 2**20
+    assert peak < 64 * 200_000 + 2**20
+    assert count == 200_000
+    assert first.ids == ids[: len(first)]
+    np.testing.assert_array_equal(first.vectors, vectors[: len(first)])
+    assert (last.ids, last.vectors.tolist()) == ([ids[-1]], vectors[-1:].tolist())
+
+
+@pytest.fixture
+def cpu_locks(monkeypatch):
+    """Locks are measured in seconds of this thread's own work: what else the machine does is no fault of the reader."""
+    monkeypatch.setattr("exporter.sources.database.clock", time.thread_time)
+
+
+def test_long_texts_are_read_a_few_at_a_time(directory, cpu_locks):
+    """However long the texts are, no statement over them holds its lock for 50 ms, with or without a filter."""
+    swell(directory, 2000)
+    with closing(sqlite3.connect(directory / "chroma.sqlite3")) as database, database:
+        database.executemany(
+            "INSERT INTO embedding_metadata (id, key, string_value) VALUES (?, 'chroma:document', ?)",
+            ((FIRST + i, "word " * 5_000) for i in range(2000)),
+        )
+
+    def use(found):
+        sizes = [len(batch) for batch in found.batches(texts=True, metadatas=True)]
+        return sum(sizes), len(sizes), found.longest_lock
+
+    count, batches, lock = read(directory, use=use)
+    assert count == 2000
+    assert batches > 3
+    assert lock < 0.05
+    for operator in ("$contains", "$regex"):
+        count, _, lock = read(directory, use=use, where_document={operator: "word word"})
+        assert count == 2000
+        assert lock < 0.05
+
+
+def test_thousands_of_collections_lock_no_longer(directory, cpu_locks):
+    """One of 3,000 collections is read as one alone is, and all are listed, under no lock of 50 ms."""
+    multiply(directory, 3000)
+    longest = []
+
+    class Seen(Database):
+        def close(self):
+            longest.append(self.longest_lock)
+            super().close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("exporter.sources.directory.Database", Seen)
+        assert len(Directory(directory).places()) == 3001
+        assert len(read(directory).ids) == 53
+        assert len(Directory(directory).collections()) == 3001
+    assert max(longest) < 0.05
+
+
+def test_waiting_for_a_writer_is_no_lock(directory):
+    """What is stated is how long others had to wait for the reader, not how long it waited for them."""
+    ready = threading.Event()
+
+    def hold():
+        with closing(sqlite3.connect(directory / "chroma.sqlite3", isolation_level=None)) as writer:
+            writer.execute("BEGIN EXCLUSIVE")
+            ready.set()
+            time.sleep(1)
+            writer.execute("ROLLBACK")
+
+    other = threading.Thread(target=hold)
+    other.start()
+    ready.wait()
+    start = time.monotonic()
+    lock = read(directory, use=lambda found: found.longest_lock)
+    waited = time.monotonic() - start
+    other.join()
+    assert waited > 0.9
+    assert lock < 0.5

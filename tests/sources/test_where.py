@@ -1,4 +1,7 @@
+import shutil
 import sqlite3
+import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import QueryError
+from exporter.sources.patterns import Pattern
 from exporter.sources.where import parse
 from tests.sources.conftest import read, rows
 
@@ -65,6 +69,19 @@ FILTERS = [
             r"\bt",
             "x{2}",
             r"\w\s",
+            "[[:alpha:]]",
+            "break$",
+            r"(?m)break$",
+            r"break\z",
+            r"^\w+$",
+            r"\bnaï",
+            "(?i)NAÏVE",
+            r"\p{Han}|\pS",
+            "(?-u:x)",
+            "^$",
+            "x*",
+            "[a-z&&[^a]]x",
+            "^(a|aa)+$",
         )
     ],
     ({"$and": [{"n": {"$gte": 1}}, {"s": "a"}]}, None),
@@ -72,6 +89,11 @@ FILTERS = [
     ({"$and": [{"$or": [{"n": 1}, {"n": 2}]}, {"$or": [{"b": True}, {"l": {"$contains": 2}}]}]}, None),
     (None, {"$and": [{"$contains": "a"}, {"$not_contains": "b"}]}),
     (None, {"$or": [{"$contains": "Plain"}, {"$regex": "^a"}]}),
+    (None, {"$and": [{"$regex": "a"}, {"$not_regex": "^a"}]}),
+    (None, {"$or": [{"$not_regex": "[a-z]"}, {"$and": [{"$regex": "b$"}, {"$contains": "a"}]}]}),
+    ({"n": {"$gt": 1}}, {"$regex": "a"}),
+    ({"n": {"$ne": 1}}, {"$not_regex": "a"}),
+    ({"n": 77}, {"$regex": "a"}),
     ({"n": {"$gt": 0}}, {"$contains": "a"}),
     ({"#document": {"$contains": "plain"}}, None),
     ({"#document": {"$not_contains": "plain"}}, None),
@@ -121,6 +143,10 @@ REFUSED = [
     (None, {"$contains": 1}),
     (None, {"$regex": ""}),
     (None, {"$regex": "("}),
+    (None, {"$regex": "(?=a)b"}),
+    (None, {"$not_regex": r"(a)\1"}),
+    (None, {"$regex": r"\Z"}),
+    (None, {"$regex": r"(?-u:\xff)"}),
     (None, {"$eq": "a"}),
     (None, {"$and": [{"$contains": "a"}]}),
     (None, {"$contains": "a", "$regex": "b"}),
@@ -189,10 +215,62 @@ def test_a_refusal_helps():
     """The message names the key, the value seen and what would do."""
     with pytest.raises(QueryError, match=r'where: \$gt of page takes a number, not "seven"; only \$eq'):
         parse({"page": {"$gt": "seven"}}, None)
-    with pytest.raises(QueryError, match=r"where_document: the pattern '\(' can't be read \(missing \)"):
+    with pytest.raises(QueryError, match=r"where_document: the pattern '\(' can't be read \(unclosed group\)"):
         parse(None, {"$regex": "("})
     with pytest.raises(QueryError, match=r"where: \$near of page is no operator; there are \$eq, \$ne"):
         parse({"page": {"$near": 1}}, None)
+
+
+def test_a_pattern_that_takes_long_elsewhere_takes_no_time(worker, tmp_path):
+    """Matching takes time in proportion to the text, whatever the pattern; others back off and take years for these."""
+    stored = rows(2, documents=["a" * 20_000 + "b", "a" * 30_000])
+    worker("write", path=tmp_path / "db", collection="chunks", steps=[["add", stored]])
+    worker("close", path=tmp_path / "db")
+    start = time.monotonic()
+    for pattern in ("^(a|aa)+$", "^(a+)+$", "^(.*a){12}$"):
+        assert read(tmp_path / "db", use=ids, where_document={"$regex": pattern}) == ["id1"]
+    assert time.monotonic() - start < 30
+
+
+def test_a_writer_goes_on_while_patterns_are_matched(directory, tmp_path, monkeypatch):
+    """No statement is open while texts are matched, those that a filter has narrowed down or not."""
+    copy = shutil.copytree(directory, tmp_path / "copy")
+    real, seen = Pattern.found_in, []
+
+    def found_in(self, texts):
+        with closing(sqlite3.connect(copy / "chroma.sqlite3", timeout=0, isolation_level=None)) as writer:
+            writer.execute("INSERT INTO acquire_write (lock_status) VALUES (1)")
+        seen.append(len(texts))
+        return real(self, texts)
+
+    monkeypatch.setattr(Pattern, "found_in", found_in)
+    assert read(copy, use=ids, where_document={"$regex": "^P"}) == ["id1"]
+    assert read(copy, use=ids, where={"n": {"$gte": 2}}, where_document={"$not_regex": "a"}) == ["id5"]
+    assert seen[0] > seen[1] > 0
+
+
+def test_a_text_that_changes_while_it_is_matched_is_read_again(directory, worker, tmp_path, monkeypatch):
+    """What was matched before a write is not given out after it."""
+    copy = shutil.copytree(directory, tmp_path / "copy")
+    real, calls = Pattern.found_in, []
+
+    def found_in(self, texts):
+        if not calls:
+            worker("write", path=copy, collection="chunks", steps=[["update", {**rows(1), "documents": ["Poetry"]}]])
+        calls.append(1)
+        return real(self, texts)
+
+    monkeypatch.setattr(Pattern, "found_in", found_in)
+    assert read(copy, use=ids, where_document={"$regex": "^P"}) == ["id0", "id1"]
+    worker("close", path=copy)
+    assert len(calls) > 1
+
+
+def test_no_pattern_warns(recwarn):
+    """What other languages read otherwise is no matter: nothing is printed beside the answer."""
+    for pattern in ("[[:alpha:]]", "[a--b]", "[a||b]", "[a&&b]", "a(?i)b"):
+        parse(None, {"$regex": pattern})
+    assert not recwarn.list
 
 
 values = st.one_of(st.sampled_from(NUMBERS), st.sampled_from(OTHERS))

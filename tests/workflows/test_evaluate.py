@@ -490,6 +490,16 @@ def test_plain_words(tmp_path):
     assert found.index_recall is None
 
 
+def test_without_plain_words(chroma, monkeypatch):
+    """What is not wanted is not done: no word is looked at, and the report has no line of it."""
+    monkeypatch.setattr("exporter.evaluation.lexical._library", lambda: pytest.fail("words were ranked"))
+    asked = [{"question": f"text {i}", "answers": [f"text {i}"]} for i in range(3, 6)]
+    found = ask(chroma, asked, top_k=4, words=False)
+    assert found.lexical is None
+    assert found.to_json()["lexical"] is None
+    assert found.metrics["hit@1"].value == 1
+
+
 def test_recall_of_the_index(chroma, monkeypatch):
     """The share of the exact top k that Chroma's own query returns: all of a small collection's, less what it loses."""
     asked = [{"question": f"text {i}", "answers": [f"text {i}"]} for i in range(3, 6)]

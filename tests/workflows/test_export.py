@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -316,3 +320,20 @@ def test_ways_to_match(chroma, tmp_path):
     assert marked(answer="txet 17", answer_match="fuzzy", fuzzy_threshold=85) == ["id17"]
     with pytest.raises(UsageError, match="--fuzzy-threshold"):
         marked(answer="x", answer_match="fuzzy", fuzzy_threshold=101)
+
+
+def test_a_private_copy_is_told_and_recorded(tmp_path, chroma):
+    """A directory that can't be read where it is is no silent matter: a line beforehand, and a key of the manifest."""
+    path, told = Path(shutil.copytree(chroma, tmp_path / "db")), []
+    plain = ask(path, tmp_path, run="plain", notice=told.append)
+    assert plain.facts["source"]["private_copy"] is None
+    assert told == []
+    with closing(sqlite3.connect(path / "chroma.sqlite3")) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+    run = ask(path, tmp_path, run="copied", notice=told.append)
+    assert run.facts["source"]["private_copy"] == "is in SQLite's WAL mode, in which even a reader writes"
+    assert run.facts["source"]["longest_lock_ms"] == 0
+    (line,) = told
+    assert line.startswith(
+        f"{path} is in SQLite's WAL mode, in which even a reader writes: a private copy of it is made"
+    )

@@ -1,13 +1,5 @@
 """From files to a collection of a real Chroma server, again and again."""
 
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager
-from pathlib import Path
-
 import pytest
 
 import exporter
@@ -16,31 +8,10 @@ from exporter.sources import Access
 from exporter.sources.server import Server
 from tests.ingestion.little_model import LittleModel
 from tests.ingestion.site import words
+from tests.sources.served import running
 
 PARAGRAPHS = 400
 """More than a write to a server takes."""
-
-
-@contextmanager
-def running(folder):
-    """A server, as a process, and its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [Path(sys.executable).parent / "chroma", "run", "--path", folder, "--host", "127.0.0.1"]
-    command += ["--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}/api/v2/heartbeat", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.1)
-        try:
-            yield server, address
-        finally:
-            server.kill()
 
 
 @pytest.fixture(scope="module")

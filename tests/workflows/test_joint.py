@@ -74,6 +74,19 @@ def test_each_question_is_joined_to_itself(joint):
         assert end >= len(rows["id"]) - ASKED  # so no line closes a circle in what "Isolate" leaves
 
 
+def test_the_ranks_that_changed_most(joint, runs):
+    """A bookmark selects, in A and in B, the questions whose rank changed, the largest change first; where none did,
+    there is none.
+    """
+    found = compare(*runs)
+    rows = cells(joint)
+    (path,) = (path for path in joint.path.glob("assets/bookmarks-joint*") if path.is_file())
+    view = json.loads(path.read_text())[2]
+    assert view["label"] == "ranks that changed most"
+    told = [(rows["system"][row], rows["text"][row]) for row in view["selectedPoints"]]
+    assert told == [(system, pair.a.text) for pair in found.moved[:10] for system in "AB"]
+
+
 def test_distances_within_a_system_stay(joint, runs):
     """A's map is as it was, B's too but for its scale: both are only turned, moved and stretched evenly."""
     places = joint_map(joint)
@@ -98,6 +111,8 @@ def test_one_run_with_itself(runs, tmp_path):
     assert run.facts["overlay"]["apart"] == pytest.approx(0, abs=1e-9)
     assert run.facts["overlay"]["by"] == "chunks"
     assert run.facts["overlay"]["shared"] == ROWS
+    (path,) = run.path.glob("assets/bookmarks-joint*")
+    assert len(json.loads(path.read_text())) == 2  # no rank changed, so none is selected
 
 
 def test_other_chunks(runs, tmp_path):
@@ -113,6 +128,7 @@ def test_what_is_told(joint, runs):
     """Label, `moved` and `verdict` of a question tell its change; manifest, README and the Text tab the comparison."""
     found = compare(*runs)
     rows = cells(joint)
+    assert "chunks  A" not in (joint.path / "README.txt").read_text()  # the settings do not differ
     for pair in found.pairs:
         row = rows["text"].index(pair.a.text, 2 * ROWS)
         assert rows["moved"][row] == f"rank {pair.a.first_rank} -> rank {pair.b.first_rank}"
@@ -123,7 +139,10 @@ def test_what_is_told(joint, runs):
     events = read(joint.path)
     gain = float(values(events, "gain/mrr")[0][1])
     assert gain == pytest.approx(found.metrics["mrr"].difference, rel=1e-6)
-    assert "| mrr |" in values(events, "comparison")[0][1].item().decode()
+    text = values(events, "comparison")[0][1].item().decode()
+    assert "| mrr |" in text
+    assert f"won by B: {', '.join(found.won)}" in text
+    assert "lost by B: none" in text
 
 
 def test_other_dimensions(runs, tmp_path):
@@ -152,9 +171,23 @@ def test_what_it_is_not(joint):
         read_base(joint.path)
     with pytest.raises(OutputError, match="without a layout"):
         joint.plot()
-    with pytest.raises(UsageError, match="without a question set"):
+    with pytest.raises(UsageError, match="compare those, a and b, themselves"):
         compare(joint, joint)
     assert joint.to_json()["questions"] == ASKED
+
+
+def test_handed_on(joint, tmp_path):
+    """It is shared as one page, with the figures beside the map, as an archive, or as points."""
+    lines = []
+    page = exporter.share(joint.path, tmp_path / "joint.html", notice=lines.append).read_text()
+    assert "<title>a and b" in page
+    figures = joint.facts["comparison"]["metrics"]["mrr"]
+    cells = "".join(f'<td class="number">{figures[side]:.3f}</td>' for side in "ab")
+    assert f"<tr><td>mrr</td>{cells}" in page
+    assert f"{2 * ASKED} questions" in lines[0]
+    assert f"of {2 * ROWS} chunks" in lines[0]
+    for kind in ("zip", "parquet"):
+        exporter.share(joint.path, tmp_path / f"joint.{kind}")
 
 
 def test_on_the_command_line(runs, tmp_path, capsys):

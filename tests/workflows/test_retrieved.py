@@ -93,15 +93,58 @@ def test_unknown_ids(chroma, tmp_path):
         '["id3", "id9"]',
         '[{"id": "id3", "page_content": "x"}, {"id": "id9"}]',
         '[["id3", "id9"]]',
+        '{"ids": [["id3", "id9"]], "distances": [[0.1, 0.2]], "included": ["distances"]}',
+        '{"ids": ["id3", "id9"], "documents": null}',
+        '{"id": "id3", "page_content": "x"}\n\n{"id": "id9"}\n',
+        '["id3", "id9"]\n',
+        '{\n  "ids": [["id3", "id9"]]\n}',
     ],
 )
 def test_forms(text):
-    """One id a line, or JSON: ids, what has an id, or a list for each question; each id counts once."""
+    """Ids a line, or JSON, whole or line by line: ids, what has an id, Chroma's answer; each id counts once."""
     assert read_retrieved(text) == (("id3", "id9"),)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("\n", "no ids"), ("[1]", "holds 1"), ("[", "is none"), ("[[], []]", "no ids")]
+    "text",
+    [
+        '[["id3", "id9"], ["id4"]]',
+        '{"ids": [["id3", "id9"], ["id4"]], "distances": null}',
+        '["id3", "id9"]\n["id4"]\n',
+        '{"ids": [["id3", "id9"]]}\n{"ids": [["id4"]]}\n',
+        '{"ids": ["id3", "id9"]}\n[{"id": "id4"}]\n',
+    ],
+)
+def test_forms_of_several_questions(text):
+    """A list for each question may be one of lists, Chroma's one answer to all, or a line for each."""
+    assert read_retrieved(text) == (("id3", "id9"), ("id4",))
+
+
+def test_chromas_own_answer_is_taken_as_it_is(chroma, tmp_path):
+    """What `collection.query` returned goes in unchanged."""
+    answer = {
+        "ids": [["id9", "id3"]],
+        "embeddings": None,
+        "documents": [["text 9", "text 3"]],
+        "distances": [[0.1, 0.2]],
+    }
+    (question,) = ask(chroma, tmp_path, retrieved=answer).questions
+    assert [hit.id for hit in question.returned] == ["id9", "id3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\n", "no ids"),
+        ("[1]", "holds 1"),
+        ("[", "is none"),
+        ("[[], []]", "no ids"),
+        ('{"id": 5}', "holds {'id': 5}"),
+        ('{"ids": null}', "holds None where a list of ids"),
+        ('{"ids": [[]]}', "no ids"),
+        ('{"id": "a"}\nplain', "is none"),
+        ("{}", "holds {} where an id"),
+    ],
 )
 def test_bad_forms(text, said):
     """Anything else is one clear line."""

@@ -29,6 +29,8 @@ _TABLES = (
     "migrations", "databases", "collections", "collection_metadata", "segments", "segment_metadata", "max_seq_id",
     "embeddings", "embedding_metadata", "embedding_metadata_array", "embeddings_queue",
 )  # fmt: skip
+_LATEST = 10_000
+"""Migrations. In three years there were ten."""
 _WIDEST = 100_000
 """Dimensions. No model has as many, and a number that is damage would ask for any memory."""
 
@@ -109,6 +111,8 @@ def read_layout(database: Database) -> Layout:
     """Raises `SourceError` where there are no Chroma tables, `UnknownLayout` where they are of an unknown version."""
     with understood(database.file):
         found = {str(name): int(version) for name, version in versions(database).items()}
+        if not all(0 <= version < _LATEST for version in found.values()):
+            raise ValueError(f"migrations of number {max(found.values())}")
     if any(not OLDEST[name] <= found.get(name, 0) <= NEWEST[name] for name in OLDEST):
         raise UnknownLayout(", ".join(f"{name} {version}" for name, version in sorted(found.items())))
     if found["metadb"] >= 5:

@@ -76,8 +76,12 @@ class Faults:
             raise
         except Exception as error:
             raise self._told(error) from error
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # how Rust gives up; no Exception to Python
+                raise
+            raise self._told(error) from error
 
-    def _told(self, error: Exception) -> ExporterError:
+    def _told(self, error: BaseException) -> ExporterError:
         # by name: chromadb is not imported here, and a server's errors have other classes than a local client's
         name = type(error).__name__
         text = " ".join(str(error).split()) or name

@@ -309,7 +309,9 @@
       const rows = [...dataSet.points.keys()];
       const role = (row) => dataSet.points[row].metadata.role;
       const rank = (row) => dataSet.points[row].metadata.rank;
-      const answers = rows.filter((row) => ['answer', 'retrieved+answer'].includes(role(row)));
+      // two runs on one map: no answer is the best of both
+      const two = ['system', 'moved', 'verdict'].every((column) => column in dataSet.points[0].metadata);
+      const answers = two ? [] : rows.filter((row) => ['answer', 'retrieved+answer'].includes(role(row)));
       marks.set(dataSet, {
         questions: rows.filter((row) => role(row) === 'question'),
         answer: answers.reduce((best, row) => (best === undefined || rank(row) < rank(best) ? row : best), undefined),

@@ -30,8 +30,8 @@ from exporter.runs.views import View
 from exporter.workflows.export import publish_whole
 from exporter.workflows.run import Run, open_run
 
-COPIED = ("source", "page", "distance", "contains_answer", "is_question", "role", "rank", "id", "text")
-"""Columns that a row keeps from its own run."""
+COPIED = ("source", "page", "distance", "contains_answer", "is_question", "role", "rank", "closeness", "id", "text")
+"""Columns that a row keeps from its own run; by some of them our server's page knows it for one of ours."""
 ROLES = (QUESTION, ANSWER, CHUNK), (OTHERS_QUESTION, OTHERS_ANSWER, OTHERS_CHUNK)
 """By which A's rows, and B's, are drawn."""
 MOVED = 10

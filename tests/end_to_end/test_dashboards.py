@@ -191,6 +191,13 @@ def test_the_joint_map(two_runs, projector, tmp_path):
         assert sum(label.startswith("★ B") for label in scene.labels) == 12
         assert scene.sprites
         assert projector.bookmarks()[0].startswith("A ★ question")
+        adapter = "window.projector().projectorScatterPlotAdapter"
+        opacities = projector.frame.evaluate(
+            f"Array.from({adapter}.generateLineSegmentOpacityArray(window.projector().dataSet, [], null) ?? [])"
+        )
+        assert opacities
+        assert set(np.round(opacities, 3)) == {0.6}  # the page's own 0.2 is hard to see
+        assert projector.frame.locator("#chroma-projector-box").count() == 0
         projector.click_bookmark(1)
         scene = projector.scene()
         assert "system" in scene.colour

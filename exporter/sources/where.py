@@ -40,6 +40,7 @@ ARRAYS = ("$contains", "$not_contains")
 TEXTS = ("$contains", "$not_contains", "$regex", "$not_regex")
 NEGATED = ("$ne", "$nin", "$not_contains", "$not_regex")
 COLUMNS = {str: "string_value", int: "int_value", float: "float_value", bool: "bool_value"}
+LONGEST_ERROR = 500
 SMALLEST, BIGGEST = -(2**63), 2**63 - 1
 
 TEXTS_OF_PAGE = (
@@ -108,6 +109,8 @@ def parse(where: Filter | None, where_document: Filter | None) -> Condition | No
         condition.matches([])
     except RecursionError:
         raise QueryError("where: the filter is nested too deeply; split it") from None
+    except QueryError as error:
+        raise QueryError(str(error)[:LONGEST_ERROR]) from None  # a key may be as long as anything
     except sqlite3.Error as error:  # thousands of values, or a thousand members of one $and
         raise QueryError(f"where: the filter is too big for SQLite ({error}); split it") from error
     return condition

@@ -45,7 +45,7 @@ tensorboard: $(VENV)/ready ## serve the runs
 demo-site: $(VENV)/ready ## a real website -> a collection -> a run
 	@exec $(BIN)/python -m scripts.demo_site $${LOGDIR:+"$$LOGDIR"}
 
-test: $(VENV)/ready ## all tests
+test: $(VENV)/ray ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/ready ## everything that needs no run
@@ -57,6 +57,10 @@ check: $(VENV)/ready ## everything that needs no run
 
 reliability: $(VENV)/ready ## docs/reliability.md, tried more often
 	FUZZ=20 $(BIN)/python -m pytest -n 2 --dist loadgroup tests/faults tests/hostile tests/sources/test_hnsw.py tests/sharing tests/end_to_end/test_killed.py
+
+$(VENV)/ray: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	@touch $@
 
 release: $(VENV)/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'

@@ -19,7 +19,7 @@ HELD = ("torch==2.13.0",)
 """Of which a newer one can't be had everywhere that the tests run."""
 OF_A_BUILD = re.compile(r"^(nvidia|cuda|triton)")
 """What only some builds of PyTorch bring."""
-EXTRAS = {"pins": ("test", "dev", "benchmark", "release"), "lowest": ("test",), "newest": ("test",)}
+EXTRAS = {"pins": ("test", "dev", "ray", "benchmark", "release"), "lowest": ("test",), "newest": ("test",)}
 OLDEST_PYTHON = "3.11"
 TESTS = ("tests", "--ignore", "tests/end_to_end", "--ignore", "tests/test_makefile.py")
 

@@ -2,7 +2,7 @@
 
 Both do the same work on the same items and give the results in the same order, so that what is made of them is the
 same. Ray's own data sets are not used: they cut batches at the bounds of their blocks, and what a model makes of a text
-depends, in the last digit, on the texts beside it; and where there were two processors their stages waited for each other.
+depends, in the last digit, on the texts beside it; and tried on two processors their stages waited for each other.
 """
 
 from __future__ import annotations

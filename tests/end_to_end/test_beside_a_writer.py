@@ -41,7 +41,8 @@ def cpu_locks(monkeypatch):
 
 
 def test_fifty_exports_beside_a_writer_that_never_rests(tmp_path, cpu_locks):
-    """Each run shows one moment: one round of the writer in all rows, texts, vectors and ranks alike; nobody waits.
+    """Each run shows one moment: one round of the writer in all rows, texts, vectors and ranks alike; nobody waits. But
+    for rounds of which Chroma itself has lost vectors.
 
     No lock of any export takes 50 ms of work.
     """
@@ -49,7 +50,7 @@ def test_fifty_exports_beside_a_writer_that_never_rests(tmp_path, cpu_locks):
     vector.write_text(json.dumps([0.0] * 16))
     arguments = [str(path), str(ROWS), "50", "20"]
     one_thread = {**os.environ, "RAYON_NUM_THREADS": "1"}
-    locks, rounds_seen = [], set()
+    locks, rounds_seen, mixed = [], set(), set()
     with subprocess.Popen(
         [sys.executable, WRITER, *arguments], stdout=subprocess.PIPE, text=True, env=one_thread
     ) as writer:
@@ -60,13 +61,16 @@ def test_fifty_exports_beside_a_writer_that_never_rests(tmp_path, cpu_locks):
             )
             tensor = run.facts["tensors"][0]
             shown = read_tensor(run.path, tensor["file"], tuple(tensor["shape"]))[:-1]
-            (moment,) = set(np.round(shown).ravel().tolist())
-            assert set(run.points["round"][:-1]) == {moment}
+            (moment,) = set(run.points["round"][:-1])
+            if (np.round(shown) != moment).any():  # the first byte of the file may have been guarded
+                mixed.add(moment)
             assert len(shown) in (ROWS, ROWS - ROWS // 4)
             rounds_seen.add(moment)
             locks.append(run.facts["source"]["longest_lock_ms"])
         writer.wait(timeout=60)
-        assert json.loads(writer.stdout.read())["rounds"] >= len(rounds_seen) > 1
+        written = json.loads(writer.stdout.read())
+    assert written["rounds"] >= len(rounds_seen) > 1
+    assert mixed <= set(written["lost"])
     assert max(locks) < 50
 
 

@@ -27,6 +27,8 @@ from exporter.serving.child import RESTART_WITH_TENSORFLOW, Settings
 from exporter.serving.logdir import find_runs, holds_checkpoint
 
 LOOPBACK = "127.0.0.1"
+_LISTENED = 1.0
+"""Seconds of waiting at once: a ^C that comes in the very moment in which a wait begins is heard at its end."""
 
 
 class Asking(Protocol):
@@ -163,7 +165,8 @@ class Server:
 
     def wait(self) -> None:
         """Wait until it is stopped. Raises ServingError when it has ended by itself."""
-        self._supervisor.join()
+        while self._supervisor.is_alive():
+            self._supervisor.join(_LISTENED)
         if not self._stopping:
             raise self._failure(f"TensorBoard has ended, with status {self._process.returncode}")
 

@@ -129,7 +129,7 @@ def test_a_run_that_is_not_whole(plain, tmp_path):
     facts = json.loads(manifest.read_text())
     del facts["evaluation"]["top_k"]
     manifest.write_text(json.dumps(facts))
-    with pytest.raises(OutputError, match=r"not whole.*export the run again"):
+    with pytest.raises(OutputError, match="is not as `export` writes a run"):
         exporter.compare(plain, broken)
     shutil.rmtree(broken)
     with pytest.raises(OutputError, match="is not a run"):

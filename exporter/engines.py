@@ -80,7 +80,7 @@ class _Worker:
             if self._work is None:
                 self._work = self._make()  # type: ignore[assignment]
             return self._work(item)  # type: ignore[misc]
-        except Exception as error:
+        except Exception as error:  # of whatever kind: it is raised again where the result is asked for
             return _Raised(error)
 
 

@@ -10,6 +10,7 @@ import pytest
 def cluster(monkeypatch, processors=2):
     """Its address, and the folder with its logs."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'chroma-projector[ray]'")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # workers are sent what tests define
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # there Ray stays on loopback, as this has to
     from ray._private import ray_constants

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -236,9 +237,7 @@ def _score_and_select(
     kept = list(_counted(batches, rows.count, progress)) if once else None
     read = _counted(batches, rows.count, progress) if kept is None else kept
     scores = scan(_found(read, places), questions, matchers, metric)
-    scores = replace(scores, returned=_returned(request.retrieved, places, scores))
-    unknown = [one for one, place in places.items() if place is None]
-    return _select(request, questions, scores, rows, unknown, kept)
+    return _select(request, questions, scores, rows, places, kept)
 
 
 def _spread_and_select(
@@ -259,9 +258,7 @@ def _spread_and_select(
     scores = score_spread(engine, *named, questions, matchers, metric, rows, source.page, progress)
     places: dict[str, int | None] = dict.fromkeys(one for ids in request.retrieved for one in ids)
     places.update((one, position) for position, one in enumerate(rows.ids if places else ()) if one in places)
-    scores = replace(scores, returned=_returned(request.retrieved, places, scores))
-    unknown = [one for one, place in places.items() if place is None]
-    return _select(request, questions, scores, rows, unknown)
+    return _select(request, questions, scores, rows, places)
 
 
 def _read_a_part(
@@ -281,9 +278,7 @@ def _read_a_part(
         raise QueryError(NOTHING_LEFT)
     places = dict.fromkeys(one for ids in request.retrieved for one in ids)
     part = read_part(request, questions, matchers, metric, source, collection, places, rows, progress)
-    scores = replace(part.scores, returned=_returned(request.retrieved, places, part.scores))
-    unknown = [one for one, place in places.items() if place is None]
-    return _select(request, questions, scores, rows, unknown, part=part)
+    return _select(request, questions, part.scores, rows, places, part=part)
 
 
 def _survey_and_select(
@@ -314,10 +309,14 @@ def _select(
     questions: Sequence[Question],
     scores: Scores | ManyScores,
     rows: Rows,
-    unknown: Sequence[str] = (),
+    places: Mapping[str, int | None] = MappingProxyType({}),
     kept: Sequence[Batch] | None = None,
     part: PartRead | None = None,
 ) -> Seen:
+    """`places` are those of the ids that an application returned, None where the collection has none."""
+    unknown = [one for one, place in places.items() if place is None]
+    if isinstance(scores, Scores) and places:
+        scores = replace(scores, returned=_returned(request.retrieved, places, scores))
     positions = sample(scores, top_k=request.top_k, max_points=request.max_points, seed=request.seed)
     if part is not None:
         shown: Iterable[Batch] = part.take(positions)

@@ -81,10 +81,9 @@ def _plain_terminal(monkeypatch):
     """No colours, a known width, and nothing from the developer's own environment."""
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    for name in [
-        name for name in os.environ if name.startswith(("CHROMA_", "HF_")) and name != "CHROMA_PROJECTOR_BROWSER"
-    ]:
-        monkeypatch.delenv(name)
+    for name in tuple(os.environ):  # MAKELEVEL changes what is to be typed next
+        if name.startswith(("CHROMA_", "HF_", "MAKE")) and name != "CHROMA_PROJECTOR_BROWSER":
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True, scope="session")

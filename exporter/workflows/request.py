@@ -255,7 +255,7 @@ def retrieved_ids(found: Any) -> tuple[tuple[str, ...], ...]:
     if isinstance(found, Mapping):
         found = found.get("ids", [found])
     if isinstance(found, str) or not isinstance(found, Iterable):
-        raise UsageError(f"--retrieved holds {found!r} where a list of ids should be")
+        raise UsageError(f"--retrieved holds {repr(found)[:80]} where a list of ids should be")
     found = list(found)
     if found and all(isinstance(one, list | tuple) or (isinstance(one, Mapping) and "ids" in one) for one in found):
         return tuple(ids for one in found for ids in retrieved_ids(one))
@@ -282,8 +282,9 @@ def read_vectors(path: Path) -> Float32:
         with np.errstate(over="ignore"):
             vectors = np.atleast_2d(np.asarray(loaded, dtype=np.float32))
     except Exception as error:  # a damaged header of a .npy raises nearly anything
+        why = " ".join(str(error).split())[:200]
         raise UsageError(
-            f"--question-vector {path} can't be read as a .npy file or a JSON list of numbers: {error}"
+            f"--question-vector {path} can't be read as a .npy file or a JSON list of numbers: {why}"
         ) from None
     if vectors.ndim != 2 or not np.isfinite(vectors).all():
         raise UsageError(f"--question-vector {path} does not hold finite numbers, one vector a question")

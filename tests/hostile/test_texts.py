@@ -189,7 +189,13 @@ def test_deep_requests(body):
 
 
 @examples(200)
-@given(st.one_of(values.map(json.dumps), st.text(), st.sampled_from(["[" * 100_000, "[1, [", '[{"id": null}]'])))
+@given(
+    st.one_of(
+        values.map(json.dumps),
+        st.text(),
+        st.sampled_from(["[" * 100_000, "[1, [", '[{"id": null}]', json.dumps({"ids": "x" * 9000})]),
+    )
+)
 def test_retrieved(text):
     """--retrieved of whatever text: ids, or a line."""
     found = harmless(lambda: read_retrieved(text))
@@ -209,7 +215,7 @@ def test_vectors(tmp_path_factory, data):
     if data is None:
         contents = [("a.json", "[" * 100_000), ("a.npy", npy.replace(b"(4,)", b"(10**15,)"))]
         contents += [("a.npy", npy.replace(b"<f4", b"|O").ljust(200)), ("a.json", "[1e999]"), ("a.json", '{"a": 1}')]
-        contents += [("a.npy", npy.replace(b"(4,)", b"(999999999999,)"))]
+        contents += [("a.npy", npy.replace(b"(4,)", b"(999999999999,)")), ("a.json", json.dumps("x" * 9000))]
     else:
         kind = data.draw(st.sampled_from(["a.json", "a.npy"]))
         contents = [(kind, data.draw(changed(npy) if kind == "a.npy" else values.map(json.dumps)))]

@@ -69,9 +69,14 @@ def read_rowids(database: Database, entry: Entry, ids: Sequence[str]) -> dict[st
 
 
 def read_names(database: Database, rowids: Sequence[int]) -> dict[int, str]:
-    """The user's id of each of these rows that is there."""
+    """The user's id of each of these rows that is there. Raises TypeError for one that is no text: in a damaged file
+    the table may say other than the index by which it was found.
+    """
     names = "SELECT id, embedding_id FROM embeddings WHERE id IN (SELECT value FROM json_each(?))"
-    return dict(database.select(names, json.dumps(rowids)))
+    found = dict(database.select(names, json.dumps(rowids)))
+    if not all(isinstance(name, str) for name in found.values()):
+        raise TypeError("an id is no text")
+    return found
 
 
 def read_records(

@@ -103,6 +103,19 @@ def test_bytes_of_the_database(own, data):
     harmless(lambda: read_all(path))
 
 
+def test_a_table_that_contradicts_its_index(own):
+    """Ids of which the index says that they are texts, and the table that they are bytes, are refused."""
+    file = own() / "chroma.sqlite3"
+    row = b"\x06\x00\x55\x17\x02"  # its header: no rowid, 36 letters, 5 letters, 2 bytes of a number
+    raw = file.read_bytes()
+    assert row in raw
+    file.write_bytes(raw.replace(row, row.replace(b"\x17", b"\x16")))
+    source = open_source(str(file.parent))
+    first = next(found for found in source.collections() if found.name == "first")
+    with pytest.raises(SourceError, match="holds what Chroma never writes"):
+        source.read(first, lambda rows: list(rows.batches()))
+
+
 @examples(60)
 @given(data=st.data())
 def test_bytes_of_the_index(own, data):

@@ -111,6 +111,8 @@ def parse(where: Filter | None, where_document: Filter | None) -> Condition | No
         raise QueryError("where: the filter is nested too deeply; split it") from None
     except QueryError as error:
         raise QueryError(str(error)[:LONGEST_ERROR]) from None  # a key may be as long as anything
+    except UnicodeEncodeError:
+        raise QueryError("where: the filter holds half a surrogate pair, which is no text; write it anew") from None
     except sqlite3.Error as error:  # thousands of values, or a thousand members of one $and
         raise QueryError(f"where: the filter is too big for SQLite ({error}); split it") from error
     return condition

@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.cli.options import parse_filter
@@ -126,6 +126,7 @@ trees = st.recursive(
 
 @examples(400)
 @given(st.one_of(mutated(FILTER), trees), st.one_of(mutated({"$or": [{"$contains": "a"}, {"$regex": "b"}]}), trees))
+@example({"\ud800": 1}, {"$contains": "\udfff"})
 def test_filters(where, where_document):
     """`--where` and `--where-document` of whatever JSON: a condition that SQLite takes, or a line."""
     for one, other in ((where, None), (None, where_document)):

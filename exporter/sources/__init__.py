@@ -28,6 +28,13 @@ def place_of(collection: Collection) -> Place:
     return Place(collection.name, collection.database, collection.tenant)
 
 
+class Copied(NamedTuple):
+    """Why a private copy is read, and for how many seconds its making kept a writer waiting, at most."""
+
+    why: str
+    longest_lock: float
+
+
 class Rows(Protocol):
     """One collection at one point in time, as far as its source allows: what a filter leaves of it, in stored order."""
 
@@ -130,7 +137,7 @@ def open_source(spec: str | Path | Any, access: Access = NO_ACCESS, notice: Noti
     if is_server(spec):
         from exporter.sources.server import Server
 
-        return Server(str(spec), **vars(access), notice=notice)
+        return Server(str(spec), access, notice)
     if isinstance(spec, (str, Path)):
         from exporter.sources.database import FILE
         from exporter.sources.directory import Directory

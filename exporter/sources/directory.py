@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from exporter.errors import SourceError
 from exporter.records import Collection, Float32, Notice, no_notice
-from exporter.sources import Filter, Place, Rows, Source, place_of
+from exporter.sources import Copied, Filter, Place, Rows, Source, place_of
 from exporter.sources import where as filters
 from exporter.sources.catalogue import (
     Entry,
@@ -98,7 +98,7 @@ class Directory:
                     return until_unchanged(lambda: _read(self.path, collection, use, condition))
                 segment, why = _segment(self.path, collection), OVERTAKEN
             with private_copy(self.path, segment, why=why, notice=self._notice) as copy:
-                return _read(copy.path, collection, use, condition, (why, copy.longest_lock))
+                return _read(copy.path, collection, use, condition, Copied(why, copy.longest_lock))
         except UnknownLayout as layout:
             with self._read_by_chroma(layout, place_of(collection), self._notice) as source:
                 return source.read(collection, use, where=where, where_document=where_document)
@@ -167,7 +167,7 @@ def _read(
     collection: Collection,
     use: Callable[[Rows], T],
     condition: Condition | None,
-    copied: tuple[str, float] | None = None,
+    copied: Copied | None = None,
 ) -> T:
     with closing(Database(path)) as database, closing(Snapshot(database, collection, condition, copied)) as rows:
         return use(rows)

@@ -6,18 +6,14 @@ locks, and closing one of them drops those of the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from exporter.errors import SourceError
-from exporter.records import Collection, Float32
-from exporter.sources import Filter, Place, Rows
-from exporter.sources.paging import Faults, describe, query_index, read_pages
-
-T = TypeVar("T")
+from exporter.sources.faults import Faults
+from exporter.sources.paging import ClientSource
 
 
-class Client:
+class Client(ClientSource):
     """One live collection as `exporter.sources.Source`. Raises `SourceError` for an object that is neither."""
 
     def __init__(self, store: Any) -> None:
@@ -28,40 +24,11 @@ class Client:
                 f"a {type(store).__name__} is no source; give a path, an address, a LangChain Chroma, "
                 "or a chromadb Collection"
             )
-        self.location = f"collection {self._collection.name} of a client"
-        self._faults = Faults(SourceError, self.location)
+        location = f"collection {self._collection.name} of a client"
+        super().__init__(None, location, "collection.get", Faults(SourceError, location))  # its client is its own
 
-    def places(self) -> list[Place]:
-        """Where the one collection is."""
-        return [Place(self._collection.name, self._collection.database, self._collection.tenant)]
+    def _list(self) -> list[Any]:
+        return [self._collection]
 
-    def describe(self, place: Place) -> Collection:
-        """The one collection."""
-        return describe(self._collection, self._faults)
-
-    def collections(self) -> list[Collection]:
-        """The one collection."""
-        return [describe(self._collection, self._faults)]
-
-    def read(
-        self,
-        collection: Collection,
-        use: Callable[[Rows], T],
-        *,
-        where: Filter | None = None,
-        where_document: Filter | None = None,
-    ) -> T:
-        """`use(rows)`; called again from the start when rows appeared or vanished meanwhile."""
-        return read_pages(self._collection, "collection.get", self._faults, use, where, where_document)
-
-    def query(
-        self,
-        collection: Collection,
-        vectors: Float32,
-        top_k: int,
-        *,
-        where: Filter | None = None,
-        where_document: Filter | None = None,
-    ) -> list[list[str]]:
-        """The ids that Chroma's own query returns for each of (q, d) vectors."""
-        return query_index(self._collection, self._faults, vectors, top_k, where, where_document)
+    def _get(self, name: str) -> Any:
+        return self._collection

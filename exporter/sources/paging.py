@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from exporter.errors import CollectionError, ExporterError, QueryError
 from exporter.records import Batch, Collection, Float32, Int64
-from exporter.sources import Filter, Place, Rows
+from exporter.sources import Copied, Filter, Place, Rows
 from exporter.sources import where as filters
 from exporter.sources.changes import Changed, until_unchanged
 from exporter.sources.configuration import model_of, space_of
+from exporter.sources.faults import Faults, Foreign
 
 T = TypeVar("T")
 
@@ -31,89 +29,14 @@ PAGE = 1000
 ID_PAGE = 50_000
 """Ids a request: skipping to a page costs a server as much as reading up to it, so few pages."""
 
-NO_POINT_IN_TIME = (
-    "in pages, at no one point in time: rows that appeared or vanished meanwhile, or vectors that changed between two "
-    "readings of them, would have started it over; other changes would not be seen"
-)
-
 QUERIES = 100
 """Questions a request."""
 
-LONGEST_ERROR = 300
-"""Characters of a foreign error that are told: a proxy may answer with a whole page."""
-
-
-class Trouble(Exception):
-    """What went wrong with a server, without its name, and in whatever words: to be told by `Faults`."""
-
-
-class Refused(Trouble):
-    """The server wants to know who asks."""
-
-
-class Silent(Trouble):
-    """Nobody answers there, or not to the end."""
-
-
-class Foreign(Trouble):
-    """Something answers that is not Chroma."""
-
-
-@dataclass(frozen=True)
-class Faults:
-    """How what goes wrong in a client is told: as which kind, in whose name, and without which secrets."""
-
-    kind: type[ExporterError]
-    place: str
-    secrets: tuple[str, ...] = ()
-
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Raise an `ExporterError` of one line in place of whatever the client raises: it knows no common class."""
-        try:
-            yield
-        except (ExporterError, Changed):
-            raise
-        except Exception as error:
-            raise self._told(error) from error
-        except BaseException as error:
-            if type(error).__name__ != "PanicException":  # how Rust gives up; no Exception to Python
-                raise
-            raise self._told(error) from error
-
-    def _told(self, error: BaseException) -> ExporterError:
-        # by name: chromadb is not imported here, and a server's errors have other classes than a local client's
-        name = type(error).__name__
-        text = " ".join(str(error).split()) or name
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        text = text[:LONGEST_ERROR]
-        if isinstance(error, Refused):
-            return self.kind(f"{self.place} refuses the request ({text}); give --token or --header")
-        if isinstance(error, Silent):
-            return self.kind(f"no answer from {self.place} ({text}); is the server running, and is the port right?")
-        if isinstance(error, Foreign) or name == "JSONDecodeError":
-            return self.kind(f"{self.place} answers as Chroma never does: {text}; is a proxy in the way?")
-        if name == "NotFoundError":
-            return CollectionError(f"{self.place} has it not: {text}; list what it has with `collections`")
-        if name == "InvalidArgumentError":
-            return QueryError(f"{self.place} can't use the filter: {text}; mend it")
-        if "finding id" in text or "getting embedding" in text:
-            return self.kind(
-                f"{self.place}: {text}: rows without a vector; read the directory itself, which skips them"
-            )
-        return self.kind(f"{self.place}: {text}")
-
-
-class Copied(NamedTuple):
-    """Why a client reads a private copy, and for how many seconds its making kept a writer waiting, at most."""
-
-    why: str
-    longest_lock: float
-
 
 class ClientSource:
-    """What a chromadb client gives, as `exporter.sources.Source`. `rule` is what its rows say of their origin."""
+    """What a chromadb client gives, as `exporter.sources.Source`. `rule` is what its rows say of their origin; `page`
+    is how many rows it gives at once.
+    """
 
     def __init__(
         self,
@@ -148,9 +71,17 @@ class ClientSource:
         where: Filter | None = None,
         where_document: Filter | None = None,
     ) -> T:
-        """`use(rows)`; called again from the start when rows appeared or vanished meanwhile."""
-        found = self._get(collection.name)
-        return read_pages(found, self._rule, self._faults, use, where, where_document, self.page, self._copied)
+        """`use(rows)`; called again from the start when rows appeared or vanished meanwhile, but not for ever."""
+        filters.parse(where, where_document)  # for the same errors, in the same words, whatever the source
+        given = {"where": where, "where_document": where_document}
+        chosen = {name: part for name, part in given.items() if part is not None}
+        found, faults = self._get(collection.name), self._faults
+        try:
+            return until_unchanged(lambda: use(PagedRows(found, self._rule, faults, chosen, self.page, self._copied)))
+        except Changed as error:
+            raise faults.kind(
+                f"{faults.place}: {collection.name} was written to each time it was read; stop the writer for a moment"
+            ) from error
 
     def query(
         self,
@@ -161,8 +92,16 @@ class ClientSource:
         where: Filter | None = None,
         where_document: Filter | None = None,
     ) -> list[list[str]]:
-        """The ids that Chroma's own query returns for each of (q, d) vectors."""
-        return query_index(self._get(collection.name), self._faults, vectors, top_k, where, where_document)
+        """The ids that Chroma's own query returns for each of (q, d) vectors, nearest first by its own index."""
+        queried, found = self._get(collection.name), []
+        for start in range(0, len(vectors), QUERIES):
+            asked = vectors[start : start + QUERIES].tolist()
+            with self._faults.told():
+                answer = queried.query(
+                    query_embeddings=asked, n_results=top_k, where=where, where_document=where_document, include=[]
+                )
+            found += answer["ids"]
+        return found
 
     def fetcher(self, collection: Collection) -> Fetcher:
         """Reads rows by their ids."""
@@ -226,14 +165,9 @@ class PagedRows:
         self._collection, self._faults, self._filters, self._page = collection, faults, filters, page
         self._fetcher = Fetcher(collection, faults, page)
         self._listed: list[str] | None = None
-        self._count = len(self.ids) if filters else self._stored()
-        self._marks = np.full(self._count, -1, np.int64)
+        self.count = len(self.ids) if filters else self._stored()
+        self._marks = np.full(self.count, -1, np.int64)
         """Of the vector of each row that was read, a checksum; else -1."""
-
-    @property
-    def count(self) -> int:
-        """How many rows there are, after the filter."""
-        return self._count
 
     @property
     def ids(self) -> Sequence[str]:
@@ -244,15 +178,11 @@ class PagedRows:
 
     def batches(self, *, texts: bool = False, metadatas: bool = False) -> Iterator[Batch]:
         """All rows, in the order of `collection.get`. Raises `Changed`."""
-        if len(self.ids) != self._count:
-            raise Changed
-        yield from self._batches(np.arange(self._count), texts, metadatas)
+        yield from self._batches(np.arange(self.count), texts, metadatas)
         self.check()
 
     def take(self, positions: Int64) -> Iterator[Batch]:
         """The rows at these positions, (m,) ascending, with texts and metadatas. Raises `Changed`."""
-        if len(self.ids) != self._count:
-            raise Changed
         yield from self._batches(positions, True, True)
 
     def id_pages(self) -> Iterator[list[str]]:
@@ -293,6 +223,8 @@ class PagedRows:
             raise Changed
 
     def _batches(self, positions: Int64, texts: bool, metadatas: bool) -> Iterator[Batch]:
+        if len(self.ids) != self.count:
+            raise Changed
         ids = [self.ids[position] for position in positions.tolist()]
         done = 0
         for batch in self._fetcher.batches(ids, texts=texts, metadatas=metadatas):
@@ -337,48 +269,6 @@ def describe(collection: Any, faults: Faults) -> Collection:
         database=collection.database,
         tenant=collection.tenant,
     )
-
-
-def read_pages(
-    collection: Any,
-    rule: str,
-    faults: Faults,
-    use: Callable[[Rows], T],
-    where: Filter | None,
-    where_document: Filter | None,
-    page: int = PAGE,
-    copied: Copied | None = None,
-) -> T:
-    """`use(rows)` of a chromadb `Collection`, again from the start as long as it changes, but not for ever."""
-    filters.parse(where, where_document)  # for the same errors, in the same words, whatever the source
-    given = {"where": where, "where_document": where_document}
-    chosen = {name: part for name, part in given.items() if part is not None}
-    try:
-        return until_unchanged(lambda: use(PagedRows(collection, rule, faults, chosen, page, copied)))
-    except Changed as error:
-        raise faults.kind(
-            f"{faults.place}: {collection.name} was written to each time it was read; stop the writer for a moment"
-        ) from error
-
-
-def query_index(
-    collection: Any,
-    faults: Faults,
-    vectors: Float32,
-    top_k: int,
-    where: Filter | None,
-    where_document: Filter | None,
-) -> list[list[str]]:
-    """The ids that a chromadb `Collection` returns for each of (q, d) vectors, nearest first by its own index."""
-    found: list[list[str]] = []
-    for start in range(0, len(vectors), QUERIES):
-        asked = vectors[start : start + QUERIES].tolist()
-        with faults.told():
-            answer = collection.query(
-                query_embeddings=asked, n_results=top_k, where=where, where_document=where_document, include=[]
-            )
-        found += answer["ids"]
-    return found
 
 
 def _sorted(metadata: Any) -> dict[str, Any] | None:

@@ -20,10 +20,12 @@ from typing import NamedTuple
 from exporter.errors import SourceError
 from exporter.records import Notice, no_notice
 from exporter.scratch import scratch, sweep
+from exporter.sources import Copied
 from exporter.sources.changes import Changed
 from exporter.sources.database import FILE, Database, explained, uses_wal
+from exporter.sources.faults import Faults
 from exporter.sources.hnsw import State, state
-from exporter.sources.paging import ClientSource, Copied, Faults
+from exporter.sources.paging import ClientSource
 from exporter.sources.snapshot import SETTLING, is_unrecorded, is_young
 
 PREFIX = "chroma-projector-copy-"

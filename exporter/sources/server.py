@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from exporter.errors import CollectionError, NetworkError, UsageError
 from exporter.records import Notice, no_notice
-from exporter.sources import CLOUD
-from exporter.sources.paging import NO_POINT_IN_TIME, PAGE, ClientSource, Faults, Foreign
+from exporter.sources import CLOUD, NO_ACCESS, Access
+from exporter.sources.faults import Faults, Foreign
+from exporter.sources.paging import PAGE, ClientSource
 
 CLOUD_URL = "https://api.trychroma.com:443"
 
@@ -20,32 +20,25 @@ CLOUD_PAGE = 300
 
 HERE = ("localhost", "127.0.0.1", "::1")
 
+RULE = (
+    "collection.get of the server, in pages, at no one point in time: rows that appeared or vanished meanwhile, or "
+    "vectors that changed between two readings of them, would have started it over; other changes would not be seen"
+)
+
 
 class Server(ClientSource):
     """A server at `http(s)://host:port`, perhaps with a path, or Chroma Cloud, as `exporter.sources.Source`.
 
-    `token` is sent as Chroma's clients send it, in `X-Chroma-Token` and as a bearer: which of them counts is decided by
-    the proxy in front, as the server itself lets everybody in (rust/frontend/src/auth/mod.rs:132). `headers` are sent
-    as they are. No error names either. The other options are those of `exporter.sources.Access`.
+    The token is sent as Chroma's clients send it, in `X-Chroma-Token` and as a bearer: which of them counts is decided
+    by the proxy in front, as the server itself lets everybody in (rust/frontend/src/auth/mod.rs:132). Headers are sent
+    as they are. No error names either.
 
     Raises `NetworkError` when nobody answers, or somebody who is no Chroma server, or when access is refused, and
     `CollectionError` for an unknown tenant or database.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        token: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        tenant: str | None = None,
-        database: str | None = None,
-        timeout: float = 60.0,
-        retries: int = 4,
-        ca_file: Path | None = None,
-        notice: Notice = no_notice,
-    ) -> None:
-        cloud = url == CLOUD
+    def __init__(self, url: str, access: Access = NO_ACCESS, notice: Notice = no_notice) -> None:
+        token, cloud = access.token, url == CLOUD
         url = CLOUD_URL if cloud else url
         try:
             parts = urlsplit(url)
@@ -60,7 +53,7 @@ class Server(ClientSource):
         sent = {"X-Chroma-Token": token} if token else {}
         if token and not cloud:
             sent["Authorization"] = f"Bearer {token}"
-        sent |= headers or {}
+        sent |= access.headers
         for name, value in sent.items():
             if not (name + value).isascii() or not (name + value).isprintable():
                 raise UsageError(f"the header {name!r} (or the token in it) holds characters that no header may hold")
@@ -68,14 +61,15 @@ class Server(ClientSource):
             notice(f"the token and headers go to {place} unencrypted: use https:// where you can")
         faults = Faults(NetworkError, place, tuple(filter(None, (token, *sent.values()))))
         session = {
-            "seconds": timeout,
-            "retries": retries,
-            **({} if ca_file is None else {"verify": _trusting(ca_file)}),
+            "place": place,
+            "notice": notice,
+            "seconds": access.timeout,
+            "retries": access.retries,
+            "verify": True if access.ca_file is None else _trusting(access.ca_file),
         }
         with faults.told():
-            client = _connect(url, sent, cloud, tenant, database, {"place": place, "notice": notice, **session})
-        rule = f"collection.get of the server, {NO_POINT_IN_TIME}"
-        super().__init__(client, place, rule, faults, page=CLOUD_PAGE if cloud else PAGE)
+            client = _connect(url, sent, cloud, access.tenant, access.database, session)
+        super().__init__(client, place, RULE, faults, page=CLOUD_PAGE if cloud else PAGE)
 
 
 def _trusting(ca_file: Path) -> ssl.SSLContext:

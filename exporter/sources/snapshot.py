@@ -22,7 +22,7 @@ import numpy as np
 
 from exporter.errors import SourceError
 from exporter.records import Batch, Collection, Float32, Int64, Metadata
-from exporter.sources import place_of
+from exporter.sources import Copied, place_of
 from exporter.sources.catalogue import CHROMA_1, find_entry, read_layout
 from exporter.sources.changes import Changed
 from exporter.sources.database import Database, understood
@@ -48,8 +48,7 @@ SETTLING = 2.0  # seconds; index files that stay newer than the last commit for 
 class Snapshot:
     """One collection as `exporter.sources.Rows`. Close it: it holds a file of the index open.
 
-    `copied` says of a private copy why it was made, and how long its making locked the original at most, in seconds.
-    Nobody else writes to it: files that don't fit together are damaged, not in the making.
+    Nobody else writes to a copy (`copied`): files that don't fit together are damaged, not in the making.
 
     Raises `Changed` when the collection is written to, `UnknownLayout` for tables of an unknown version, `SourceError`
     for what can't be read, `CollectionError` when the collection is gone.
@@ -60,12 +59,9 @@ class Snapshot:
         database: Database,
         collection: Collection,
         condition: Condition | None,
-        copied: tuple[str, float] | None = None,
+        copied: Copied | None = None,
     ) -> None:
-        self._database, at_rest = database, copied is not None
-        self.copied: str | None = None
-        if copied is not None:
-            self.copied, self._copy_lock = copied
+        self._database, self._copied = database, copied
         self._version = database.version()
         with database.transaction():
             self._layout = read_layout(database)
@@ -75,7 +71,7 @@ class Snapshot:
             self._queue_end: int = database.select("SELECT max(seq_id) FROM embeddings_queue")[0][0] or 0
         self._folder = database.file.parent / self._entry.vectors
         self._files = state(self._folder)
-        if not at_rest and is_young(self._files) and is_unrecorded(self._files, database.file):
+        if copied is None and is_young(self._files) and is_unrecorded(self._files, database.file):
             raise Changed
         try:
             self._index = self._open_index()
@@ -87,7 +83,7 @@ class Snapshot:
                 self.close()
                 raise
         except Damaged as error:
-            if not at_rest and is_young(state(self._folder)):  # a persist is at work
+            if copied is None and is_young(state(self._folder)):  # a persist is at work
                 raise Changed from error
             raise
 
@@ -99,7 +95,12 @@ class Snapshot:
     @property
     def longest_lock(self) -> float | None:
         """For how many seconds at most a statement held its lock, or the making of the copy."""
-        return self._database.longest_lock if self.copied is None else self._copy_lock
+        return (self._copied or self._database).longest_lock
+
+    @property
+    def copied(self) -> str | None:
+        """Why it is a private copy that is read; None where it is not."""
+        return self._copied.why if self._copied else None
 
     @property
     def count(self) -> int:

@@ -13,7 +13,7 @@ import httpx
 import orjson
 
 from exporter.records import Notice
-from exporter.sources.paging import Foreign, Refused, Silent, Trouble
+from exporter.sources.faults import Foreign, Refused, Silent, Trouble
 
 FIRST_WAIT = 0.5
 """Seconds before the second attempt; doubled each time."""

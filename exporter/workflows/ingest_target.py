@@ -87,7 +87,7 @@ def open_target(request: IngestRequest, notice: Notice = no_notice) -> Iterator[
 def _server(url: str, request: IngestRequest, notice: Notice) -> Iterator[Target]:
     from exporter.sources.server import Server
 
-    server = Server(url, **vars(request.access), notice=notice)
+    server = Server(url, request.access, notice)
     key = hashlib.sha256(f"{url}\0{request.collection}".encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     with claim(cache / "chroma-projector" / f"ingest-{key}", server.location) as state:

@@ -61,7 +61,7 @@ def _scorer(
     """A worker's own connection."""
     from exporter.sources.server import Server
 
-    fetcher = Server(source, **vars(access)).fetcher(collection)
+    fetcher = Server(source, access).fetcher(collection)
     texts = any(question.answers for question in questions)
 
     def score_share(ids: list[str]) -> tuple[list[Part], Int64]:

@@ -84,7 +84,8 @@ def filtered(path, collection, filters):
 def described(path):
     """The metric that the package finds for each collection of a client."""
     from exporter.errors import SourceError
-    from exporter.sources.paging import Faults, describe
+    from exporter.sources.faults import Faults
+    from exporter.sources.paging import describe
 
     return {one.name: describe(one, Faults(SourceError, "here")).space for one in client(path).list_collections()}
 

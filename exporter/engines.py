@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
-from exporter.errors import NetworkError, UsageError
+from exporter.errors import NetworkError, UsageError, first_line
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,14 +72,15 @@ class _Worker:
     """What runs on the cluster."""
 
     def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
-        self._make, self._work = make, None
+        self._make = make
+        self._work: Callable[[Any], Any] | None = None
 
     def do(self, item: Any) -> Any:
         """The result, or `_Raised`."""
         try:
             if self._work is None:
-                self._work = self._make()  # type: ignore[assignment]
-            return self._work(item)  # type: ignore[misc]
+                self._work = self._make()
+            return self._work(item)
         except Exception as error:  # of whatever kind: it is raised again where the result is asked for
             return _Raised(error)
 
@@ -98,14 +99,12 @@ class OnRay:
         todo, free = iter(items), deque(actors * AHEAD)
         waiting: deque[Any] = deque()
         owner: dict[Any, Any] = {}
-        more = True
         try:
             while True:
-                while more and free and len(waiting) < 2 * AHEAD * self.workers:
+                while free and len(waiting) < 2 * AHEAD * self.workers:
                     try:
                         item = next(todo)
                     except StopIteration:
-                        more = False
                         break
                     reference = free[0].do.remote(item)
                     owner[reference] = free.popleft()
@@ -125,8 +124,8 @@ class OnRay:
         try:
             found = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise NetworkError(f"the Ray cluster lost a worker more than {RESTARTS} times: {first[:200]}") from error
+            why = first_line(error)
+            raise NetworkError(f"the Ray cluster lost a worker more than {RESTARTS} times: {why}") from error
         if isinstance(found, _Raised):
             raise found.error
         return found
@@ -180,8 +179,7 @@ def engine(name: EngineName, address: str | None = None, workers: int | None = N
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise NetworkError(f"no Ray cluster at {address}: {first[:200]}") from error
+        raise NetworkError(f"no Ray cluster at {address}: {first_line(error)}") from error
     try:
         there = int(ray.cluster_resources().get("CPU", 0))
         if there < 1 or (workers or 1) > there:

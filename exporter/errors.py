@@ -5,6 +5,12 @@ Any other exception that reaches the command line is a fault of ours and ends wi
 """
 
 
+def first_line(error: BaseException) -> str:
+    """The start of what a library's error says, or its kind."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
 class ExporterError(Exception):
     """Something the user can mend; `str(error)` says what and how."""
 

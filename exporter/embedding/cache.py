@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,7 +83,6 @@ class CachedEncoder:
 
     def __init__(self, load: Callable[[], Encoder], identity: str, cache: Cache) -> None:
         self._load, self._identity, self._cache = load, identity, cache
-        self._loaded: Encoder | None = None
 
     def embed_documents(self, texts: list[str]) -> Any:
         """(n, d) float32."""
@@ -94,19 +94,14 @@ class CachedEncoder:
 
     def embed_queries(self, texts: list[str]) -> Any:
         """(q, d) float32."""
-        return self._embed(texts, "question", self._embed_new_questions)
+        return self._embed(texts, "question", lambda new: self._encoder.embed_queries(new))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
 
-    @property
+    @cached_property
     def _encoder(self) -> Any:
-        if self._loaded is None:
-            self._loaded = self._load()
-        return self._loaded
-
-    def _embed_new_questions(self, texts: list[str]) -> Any:
-        return self._encoder.embed_queries(texts)
+        return self._load()
 
     def _embed(self, texts: list[str], role: Role, embed: Callable[[list[str]], Any]) -> Float32:
         keys = [_key(self._identity, role, text) for text in texts]

@@ -19,13 +19,12 @@ from exporter.embedding.encoders import (
     MINILM,
     Encoder,
     FunctionEncoder,
-    first_line,
     identity_of,
     load_endpoint,
     load_object,
     load_sentence_transformer,
 )
-from exporter.errors import ModelError
+from exporter.errors import ModelError, first_line
 from exporter.records import INGESTED, Collection, Float32, RecordedModel
 
 _LOCAL = frozenset({"instructor", "open_clip", "text2vec"})

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from exporter.errors import first_line
 from exporter.ingestion import Failed, LeftOut, Outcome, Text, Unreadable, is_excluded
 from exporter.ingestion.text import decode, read_page
 
@@ -102,7 +103,7 @@ def read_files(roots: Sequence[Path], *, exclude: Sequence[str] = (), text_colum
         yield Text(source_of(path), _documents(reader, path, text_column), path)
 
 
-def _documents(reader: Callable[[Path, str], Iterator[Document]], path: Path, column: str) -> Iterator[Document]:
+def _documents(reader: Reader, path: Path, column: str) -> Iterator[Document]:
     try:
         for document in reader(path, column):
             document.metadata["source"] = source_of(path)
@@ -112,7 +113,7 @@ def _documents(reader: Callable[[Path, str], Iterator[Document]], path: Path, co
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
     except Exception as error:  # of whatever kind: one odd file is not to end an ingest
-        raise Unreadable(f"it can't be read ({type(error).__name__}: {_first(error)})") from error
+        raise Unreadable(f"it can't be read ({type(error).__name__}: {first_line(error)})") from error
 
 
 def read_pdf(data: Path | bytes, source: str) -> Iterator[Document]:
@@ -136,7 +137,7 @@ def read_pdf(data: Path | bytes, source: str) -> Iterator[Document]:
     except ImportError as error:
         raise Unreadable(f"PDF needs pypdf: pip install 'chroma-projector[ingest]' ({error})") from error
     except Exception as error:  # pypdf's errors, and those of a damaged file in its depths
-        raise Unreadable(f"the PDF can't be read: {_first(error)}") from error
+        raise Unreadable(f"the PDF can't be read: {first_line(error)}") from error
 
 
 def _pdf(path: Path, column: str) -> Iterator[Document]:
@@ -240,10 +241,6 @@ def _opened(path: Path) -> TextIO:
     except UnicodeDecodeError:
         name = "windows-1252"
     return path.open(encoding=name, errors="replace", newline="")
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 Reader = Callable[[Path, str], "Iterator[Document]"]

@@ -22,22 +22,9 @@ _NO_TEXT = ("script", "style", "noscript", "template", "svg", "nav")
 _ROUND_IT = ("header", "footer", "aside")
 """These are no text round a page, and may be some in an article."""
 
-_GUESSED = frozenset(
-    {
-        "cp1251",
-        "cp1253",
-        "koi8-r",
-        "shift_jis",
-        "cp932",
-        "euc_jp",
-        "gb2312",
-        "gbk",
-        "gb18030",
-        "big5",
-        "euc_kr",
-        "cp949",
-    }
-)
+_GUESSED = frozenset((
+    "cp1251", "cp1253", "koi8-r", "shift_jis", "cp932", "euc_jp", "gb2312", "gbk", "gb18030", "big5", "euc_kr", "cp949",
+))  # fmt: skip
 """Encodings that a guess is believed for: it takes short texts in Windows-1252 for those of its neighbours."""
 
 _ENOUGH = 40
@@ -84,11 +71,11 @@ def decode(data: bytes, declared: str | None = None) -> str:
     if found is not None:
         with suppress(UnicodeDecodeError):
             return _checked(data.decode(found))
-    guess: str | None = None
+    guess = None
     if len(data.translate(None, _ASCII)) >= _ENOUGH:
         logging.getLogger("bs4.dammit").setLevel(logging.ERROR)
         guess = _as_browsers_do(UnicodeDammit(data).original_encoding)
-    return _checked(data.decode(guess if guess in _GUESSED and guess else "windows-1252", "replace"))
+    return _checked(data.decode(guess if guess and guess in _GUESSED else "windows-1252", "replace"))
 
 
 def _as_browsers_do(name: str | None) -> str | None:

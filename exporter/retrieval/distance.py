@@ -70,9 +70,14 @@ def rough_distances(vectors: Float32, questions: Float32, metric: Space) -> Floa
     return np.asarray(1 - np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0))
 
 
+def lengths_of(vectors: Float32) -> Float64:
+    """(n, d) -> (n,)."""
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)))
+
+
 def directions(vectors: Float32) -> Float32:
     """(n, d), each row brought to length 1 (zeros stay zeros): between such rows L2 ranks as cosine does."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    lengths = lengths_of(vectors)
     if np.allclose(lengths, 1, atol=1e-5):
         return vectors
     return (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32)

@@ -16,10 +16,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from exporter.errors import RowsError
 from exporter.records import Batch, Bool, Float32, Float64, Int64, Nearest, Space
-from exporter.retrieval.distance import pair_distances
-from exporter.retrieval.scan import NAMED, refuse_broken
+from exporter.retrieval.distance import lengths_of, pair_distances
+from exporter.retrieval.scan import NAMED, refuse_all_lost, without_vector
 
 BLOCK = 16_384  # chunks
 SCORES = 2**24  # in one block of questions by chunks: 64 MB
@@ -40,7 +39,7 @@ class _Questions:
 
     @classmethod
     def of(cls, vectors: Float32, metric: Space) -> _Questions:
-        lengths = _lengths(vectors)
+        lengths = lengths_of(vectors)
         if metric == "l2":
             factors = -2 * vectors
         else:
@@ -76,7 +75,7 @@ class _Block:
 
     @classmethod
     def of(cls, vectors: Float32, positions: Int64, metric: Space) -> _Block:
-        lengths = _lengths(vectors)
+        lengths = lengths_of(vectors)
         longest = float(lengths.max(initial=0))
         if metric == "cosine":
             factors = (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32)
@@ -107,10 +106,7 @@ class Ranker:
         for block in self._blocks.rest():
             self._rank(block)
         blocks = self._blocks
-        if blocks.lost == blocks.rows:
-            raise RowsError(
-                f"none of the {blocks.rows:,} chunks has a vector, so nothing can be ranked: embed them first"
-            )
+        refuse_all_lost(blocks.lost, blocks.rows)
         depth = int(self._found.max(initial=0))
         return Nearest(
             positions=self._positions[:, :depth],
@@ -192,8 +188,7 @@ class _Blocks:
         self._waiting: list[tuple[Float32, Int64]] = []
 
     def add(self, batch: Batch) -> Iterator[_Block]:
-        missing: Bool = np.asarray(np.isnan(batch.vectors).all(axis=1))
-        refuse_broken(batch, missing)
+        missing = without_vector(batch)
         self.zero_vectors += int((~batch.vectors.any(axis=1)).sum())
         self.lost += int(missing.sum())
         self.lost_ids += [batch.ids[i] for i in np.flatnonzero(missing)[: NAMED - len(self.lost_ids)]]
@@ -256,7 +251,3 @@ def _decide(questions: _Questions, block: _Block, rows: Int64, chunks: Int64) ->
         part = slice(start, start + step)
         found[part] = pair_distances(block.vectors[chunks[part]], questions.vectors[rows[part]], questions.metric)
     return found
-
-
-def _lengths(vectors: Float32) -> Float64:
-    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)))

@@ -121,9 +121,9 @@ def _by_id(right: Sequence[Container[str]]) -> Callable[[Batch], Bool]:
 
 def _merged(one: Standings | None, other: Standings, start: int) -> Standings:
     """Of two groups of questions, the second beginning at question `start`; of equals the first stays."""
-    answer_to = np.where(other.answer_to >= 0, other.answer_to + start, -1)
     if one is None:
         return other
+    answer_to = np.where(other.answer_to >= 0, other.answer_to + start, -1)
     nearer = other.distance < one.distance
     better = (answer_to >= 0) & ((one.answer_to < 0) | (other.answer_rank < one.answer_rank))
     return Standings(
@@ -142,8 +142,7 @@ def _scan(
 
 
 def _part(batch: Batch, questions: Sequence[Question], metric: Space, held: Bool) -> Part:
-    missing = np.asarray(np.isnan(batch.vectors).all(axis=1))
-    refuse_broken(batch, missing)
+    missing = without_vector(batch)
     found = np.stack([distances(batch.vectors, question.vector, metric) for question in questions])
     found[:, missing] = np.inf
     return Part(
@@ -167,8 +166,7 @@ def combine(parts: Iterable[Part], metric: Space) -> Scores:
         zero_vectors += part.zero_vectors
         lost += part.lost
         lost_ids += part.lost_ids[: NAMED - len(lost_ids)]
-    if not seen or lost == sum(found.shape[1] for found in seen):
-        raise RowsError(f"none of the {lost:,} chunks has a vector, so nothing can be ranked: embed them first")
+    refuse_all_lost(lost, sum(found.shape[1] for found in seen))
     every = np.concatenate(seen, axis=1)
     return Scores(
         metric=metric,
@@ -181,14 +179,22 @@ def combine(parts: Iterable[Part], metric: Space) -> Scores:
     )
 
 
-def refuse_broken(batch: Batch, missing: Bool) -> None:
-    """Raise RowsError for a vector, but of the `missing` ones, that holds NaN or infinity."""
+def without_vector(batch: Batch) -> Bool:
+    """(n,): the source knows no vector of the chunk. Raises RowsError where NaN or infinity are only a part of one."""
+    missing = np.asarray(np.isnan(batch.vectors).all(axis=1))
     broken = ~np.isfinite(batch.vectors).all(axis=1) & ~missing
     if broken.any():
         first = batch.ids[int(np.argmax(broken))]
         raise RowsError(
             f"the vector of chunk {first!r} holds NaN or infinity: store it again, or leave it out by --where"
         )
+    return missing
+
+
+def refuse_all_lost(lost: int, rows: int) -> None:
+    """Raise RowsError when none of so many chunks has a vector."""
+    if lost == rows:
+        raise RowsError(f"none of the {rows:,} chunks has a vector, so nothing can be ranked: embed them first")
 
 
 def _ranks(row: Float64) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

@@ -140,7 +140,10 @@ class _Elements:
         with explained(self._folder):
             raw = b"".join([self._read(length, offset) for offset in offsets])
         vectors = np.frombuffer(raw, np.float32).reshape(len(rows), length // 4)
-        return vectors if self._lengths is None else vectors * self._lengths[rows, None]
+        if self._lengths is None:
+            return vectors
+        with np.errstate(all="ignore"):  # of garbage it makes infinity or NaN, which is refused by the chunk's id
+            return vectors * self._lengths[rows, None]
 
     def _read_header(self, dimension: int | None) -> None:
         header = (self._folder / HEADER).read_bytes()[: HEADER_FORMAT.size]

@@ -135,6 +135,7 @@ def replay_metadata(records: Iterable[tuple[int, int, str, Any]], stored: Mappin
     return NewMetadata(changed, added)
 
 
+@np.errstate(all="ignore")  # vectors may be too long to be squared: NaN, as the index gives, which is refused later
 def through_cosine_index(vectors: Float32) -> Float32:
     """The bits that hnswlib hands out for vectors, (n, d) float32, that were put into an index of cosine distance.
 

@@ -171,6 +171,16 @@ def test_labels_that_the_index_does_not_hold_have_no_element(index):
     opened.close()
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_lengths_of_nonsense_make_no_noise(index):
+    """Vectors of lengths that can't be hold infinity or NaN, which is refused by the chunk's id; no warning is told."""
+    count = (index / "length.bin").stat().st_size // 4
+    (index / "length.bin").write_bytes(np.array([3e38, np.inf, np.nan] * count, np.float32)[:count].tobytes())
+    opened = Index(index, dimension=4, cosine=True)
+    assert not np.isfinite(opened.vectors(np.arange(3))).all(axis=1).any()
+    opened.close()
+
+
 def test_an_index_that_was_never_persisted_is_empty(index):
     """Without its pickle the other files hold no vectors, only what happened to be in memory."""
     (index / "index_metadata.pickle").unlink()

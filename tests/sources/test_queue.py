@@ -132,6 +132,12 @@ def test_a_cosine_vector_is_rounded_as_the_index_rounds_it(worker, tmp_path, dim
     assert not through_cosine_index(np.zeros((2, 3), np.float32)).any()
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_cosine_vector_too_long_to_be_squared_makes_no_noise():
+    """What float32 can't hold comes out as NaN, as of the index, which is refused by the chunk's id; no warning."""
+    assert np.isnan(through_cosine_index(np.full((2, 3), 1e30, np.float32))).all()
+
+
 def test_a_writer_that_is_killed_leaves_what_its_successor_finds(worker, tmp_path):
     """Whenever a service is killed, the rows are those that Chroma itself gives after it, or the write is not over."""
     killed, whole = 4, 0

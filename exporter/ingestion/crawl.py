@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -97,7 +98,7 @@ class Website(BaseLoader):  # type: ignore[misc]
 
     `complete` says, after the walk, whether all there is was met, so that what was not met is gone. Whatever was not
     read makes it False, but for pages that are gone themselves: behind each may lie more.
-    `fetcher`, `kept`, `clock` and `sleep` are passed in by whoever wants others.
+    `clock` and `sleep` are passed in by tests.
     """
 
     def __init__(
@@ -106,7 +107,6 @@ class Website(BaseLoader):  # type: ignore[misc]
         rules: Rules,
         *,
         kept: Kept | None = None,
-        fetcher: Fetcher | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -114,7 +114,7 @@ class Website(BaseLoader):  # type: ignore[misc]
         self.url, self.rules, self.scope, self.complete = start, rules, Scope.of(start), True
         self.fetched = self.queued = 0
         self._kept = kept
-        self._fetcher = fetcher or Fetcher(
+        self._fetcher = Fetcher(
             max_bytes=rules.max_bytes,
             timeout=rules.timeout,
             may_connect=(lambda address: True) if rules.allow_private else is_public,
@@ -137,12 +137,13 @@ class Website(BaseLoader):  # type: ignore[misc]
 
     def outcomes(self) -> Iterator[Outcome]:
         """Every page, level by level; what failed, and what was left out, each address once."""
-        for outcome in self._walk():
-            if isinstance(outcome, LeftOut):
-                self.complete = self.complete and outcome.why in (*_NOT_MISSED, NO_TEXT)
-            elif isinstance(outcome, Failed):
-                self.complete = self.complete and outcome.gone and outcome.source != self.url
-            yield outcome
+        with closing(self._fetcher):
+            for outcome in self._walk():
+                if isinstance(outcome, LeftOut):
+                    self.complete = self.complete and outcome.why in (*_NOT_MISSED, NO_TEXT)
+                elif isinstance(outcome, Failed):
+                    self.complete = self.complete and outcome.gone and outcome.source != self.url
+                yield outcome
 
     def _walk(self) -> Iterator[Outcome]:
         try:

@@ -2,6 +2,7 @@
 
 import gzip
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def little():
 
 
 def crawl_all(running, start="/", **rules):
-    website = Website(running.base + start, Rules(**{**vars(RULES), **rules}))
+    website = Website(running.base + start, replace(RULES, **rules))
     return website, list(website.outcomes())
 
 
@@ -237,7 +238,7 @@ def test_rate(little, rate, delay, pause):
         slept.append(seconds)
         now[0] += seconds
 
-    rules = Rules(**{**vars(RULES), "rate": rate})
+    rules = replace(RULES, rate=rate)
     assert len(list(Website(little.base, rules, clock=lambda: now[0], sleep=sleep).outcomes())) == 3
     assert slept == ([pause, pause] if pause else [])
 
@@ -257,6 +258,19 @@ def test_a_start_that_redirects_away(little):
     (failed,) = crawl_all(little)[1]
     assert "redirects to 'https://www.example.com/'" in failed.why
     assert "give that address" in failed.why
+
+
+def test_connections_are_given_back(little):
+    """After the walk, and when it is broken off, no connection to the site is kept."""
+    little.routes |= {"/": page("Home", words(0), "/a"), "/a": page("A", words(1))}
+    website, _ = crawl_all(little)
+    assert website._fetcher._pool.connections == []
+    broken_off = Website(little.base + "/", RULES)
+    walk = broken_off.outcomes()
+    next(walk)
+    assert broken_off._fetcher._pool.connections
+    walk.close()
+    assert broken_off._fetcher._pool.connections == []
 
 
 def test_a_private_start(little):
@@ -444,7 +458,7 @@ def test_a_packed_sitemap(little):
 def test_the_queue_has_an_end(little):
     """A page with ever so many links fills no memory: what is beyond is counted."""
     little.routes["/"] = page("Home", words(0), *(f"/p{number}" for number in range(12_000)))
-    website = Website(little.base + "/", Rules(**{**vars(RULES), "max_pages": 3}))
+    website = Website(little.base + "/", replace(RULES, max_pages=3))
     most, outcomes = 0, []
     for outcome in website.outcomes():
         most = max(most, website.queued)

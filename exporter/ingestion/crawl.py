@@ -236,7 +236,8 @@ class Website(BaseLoader):  # type: ignore[misc]
     def _visit(self, url: str) -> Read:
         found = None if self._kept is None else self._kept.get(url)
         if found is not None:
-            read = Read(found["url"], [(text, metadata) for text, metadata in found["documents"]], *found["rest"])
+            documents = [(text, metadata) for text, metadata in found["documents"]]
+            read = Read(found["url"], documents, found["links"], found["is_sitemap"])
             if read.url != url:
                 self._refuse_what_was_read(read.url)
             self._read_already.add(read.url)
@@ -244,8 +245,7 @@ class Website(BaseLoader):  # type: ignore[misc]
         read = self._follow(url)
         self._read_already.add(read.url)
         if self._kept is not None:
-            kept = asdict(read)
-            self._kept.keep(url, {**kept, "rest": [kept["links"], kept["is_sitemap"]]})
+            self._kept.keep(url, asdict(read))
         return read
 
     def _refuse_what_was_read(self, url: str) -> None:
@@ -259,7 +259,7 @@ class Website(BaseLoader):  # type: ignore[misc]
             if answer.location is None:
                 try:
                     return self._read(here, answer)
-                except Unreadable:
+                except Unreadable:  # which says more than a kind of error does
                     raise
                 except Exception as error:  # the web has everything, and a parser may give up on it
                     raise Unreadable(f"it can't be read ({type(error).__name__})") from error

@@ -145,7 +145,7 @@ class Stored:
             if self._guard is not None:
                 self._guard.renew()
             yield collection
-        except ExporterError:
+        except ExporterError:  # the guard's, told already
             raise
         except Exception as error:
             text = " ".join(str(error).split())[:300] or type(error).__name__
@@ -166,7 +166,7 @@ def open_directory(directory: Path, tenant: str | None = None, database: str | N
     )
 
 
-def own_tables() -> dict[str, int]:
+def own_migrations() -> dict[str, int]:
     """The newest migration of each kind in a directory that the installed chromadb makes: what it would migrate to."""
     with tempfile.TemporaryDirectory() as folder:
         open_directory(Path(folder)).close()

@@ -22,7 +22,6 @@ OLDEST = {"sysdb": 3, "metadb": 3, "embeddings_queue": 1}
 NEWEST = {"sysdb": 10, "metadb": 6, "embeddings_queue": 2}
 """The migrations of 0.4.10 and of 1.5.9: between them the layout is known."""
 
-
 COLLECTIONS_AT_ONCE = 250  # some milliseconds of lock
 _SCALARS = (str, int, float)
 _TABLES = (

@@ -44,7 +44,7 @@ class Database:
             try:
                 self._connection.execute("PRAGMA query_only = 1")
                 self._refuse_a_cut()
-            except BaseException:
+            except BaseException:  # no caller has it yet, to close it
                 self._connection.close()
                 raise
 

@@ -71,7 +71,7 @@ class Directory:
             lambda source: source.collections(),
         )
 
-    def tables(self) -> dict[str, int]:
+    def migrations(self) -> dict[str, int]:
         """The newest migration of each kind that it has seen: Chroma migrates an older directory when it opens it."""
         with self._at_rest_if_wal() as path, closing(Database(path)) as database:
             return versions(database)

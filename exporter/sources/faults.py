@@ -42,7 +42,7 @@ class Faults:
         """Raise an `ExporterError` of one line in place of whatever the client raises: it knows no common class."""
         try:
             yield
-        except (ExporterError, Changed):
+        except (ExporterError, Changed):  # told by us already, or no fault
             raise
         except Exception as error:
             raise self._told(error) from error

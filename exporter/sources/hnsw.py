@@ -60,9 +60,9 @@ class Index:
                 with self._readable():
                     table = IdTable(self._files.enter_context((folder / PICKLE).open("rb", buffering=0)))
                     self._batches = table.batches()
-                    first = [batch for batch in [next(self._batches, None)] if batch]
-                    self.is_empty, self.max_seq_id = not first, table.max_seq_id
-                    self._batches = chain(first, self._batches)
+                    first = next(self._batches, None)
+                    self.is_empty, self.max_seq_id = first is None, table.max_seq_id
+                    self._batches = iter(()) if first is None else chain([first], self._batches)
             self._elements = None if self.is_empty else _Elements(folder, dimension, cosine, self._files)
             self._files = self._files.pop_all()
 

@@ -43,11 +43,11 @@ class Batching:
 class NewVectors:
     """Where the vectors are that the index does not have yet.
 
-    `places` gives the queue's record (seq_id) of each id that was written to, None where it was deleted; the records
+    `records` gives the queue's record (seq_id) of each id that was written to, None where it was deleted; the records
     in `unrounded` are handed out with the bits that were added.
     """
 
-    places: dict[str, int | None]
+    records: dict[str, int | None]
     unrounded: frozenset[int]
 
 
@@ -94,27 +94,27 @@ def replay_vectors(
     records: Iterable[tuple[int, int, str, Any]], indexed: Container[str], batching: Batching | None
 ) -> NewVectors:
     """Apply the records (seq_id, operation, id, whether there is a vector) to an index that holds the ids `indexed`."""
-    places: dict[str, int | None] = {}
+    written: dict[str, int | None] = {}
     waiting: dict[str, int] = {}  # what the batch holds: the record of each id, 0 for a deletion
     fresh: set[str] = set()  # ids that came with the batch; when they go again, nothing of them waits
     count = 0
     for seq_id, operation, name, has_vector in records:
-        there = places[name] is not None if name in places else name in indexed
+        there = written[name] is not None if name in written else name in indexed
         count += 1
         if operation == DELETE and there:
-            places[name], waiting[name] = None, 0
+            written[name], waiting[name] = None, 0
             if name in fresh:
                 fresh.remove(name)
                 del waiting[name]
         elif has_vector and _applies(operation, there):
             if not there and name not in waiting:
                 fresh.add(name)
-            places[name] = waiting[name] = seq_id
+            written[name] = waiting[name] = seq_id
         if batching and (count if batching.counts_records else len(waiting)) >= batching.size:
             waiting.clear()
             fresh.clear()
             count = 0
-    return NewVectors(places, frozenset(waiting.values() if batching else ()))
+    return NewVectors(written, frozenset(waiting.values() if batching else ()))
 
 
 def replay_metadata(records: Iterable[tuple[int, int, str, Any]], stored: Mapping[str, Record]) -> NewMetadata:

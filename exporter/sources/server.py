@@ -119,7 +119,7 @@ def _connect(
         tenant, database = tenant or DEFAULT_TENANT, database or DEFAULT_DATABASE
         api.get_tenant(name=tenant)
         api.get_database(name=database, tenant=tenant)
-    except Exception:
+    except Exception:  # no source was made of it that would be kept
         api._session.close()
         raise
     # not by its constructor, which makes a session of its own that waits for ever, and asks by it

@@ -27,8 +27,8 @@ from exporter.sources.catalogue import CHROMA_1, find_entry, read_layout
 from exporter.sources.changes import Changed
 from exporter.sources.database import Database, understood
 from exporter.sources.hnsw import Damaged, Index, State, state
+from exporter.sources.id_rows import IdRows
 from exporter.sources.pace import Pace
-from exporter.sources.places import Places
 from exporter.sources.queue import (
     Record,
     has_records_after,
@@ -79,7 +79,7 @@ class Snapshot:
                 with understood(database.file):
                     self._place(condition)
                 self._check()
-            except BaseException:
+            except BaseException:  # no caller has it yet, to close it
                 self.close()
                 raise
         except Damaged as error:
@@ -131,9 +131,9 @@ class Snapshot:
         """
         gone, added = self._apply_queue()
         self._added = {rowid: name for name, rowid in added.items()}
-        rowids, places = self._list_rows(gone, added)
-        labels, written = self._match(places, len(rowids))
-        del places  # as much memory as what comes next takes
+        rowids, rows = self._list_rows(gone, added)
+        labels, written = self._match(rows, len(rowids))
+        del rows  # as much memory as what comes next takes
         elements = self._index.elements_of(labels)
         elements[written] = np.where(self._waiting > 0, -2 - np.arange(len(written)), -1)
         # the ids come as text, as 0.4's `get` gives them; from 0.5.11 on `get` gives them as they were added
@@ -143,8 +143,8 @@ class Snapshot:
         self._rowids = rowids[order].astype(np.min_scalar_type(rowids.max(initial=0)))
         self._elements = elements[order].astype(np.int32)
 
-    def _list_rows(self, gone: set[int], added: Mapping[str, int]) -> tuple[Int64, Places]:
-        """The rowids, ordered by id as text or the added ones last, and the place of each id among them."""
+    def _list_rows(self, gone: set[int], added: Mapping[str, int]) -> tuple[Int64, IdRows]:
+        """The rowids, ordered by id as text or the added ones last, and the row of each id among them."""
         rowids = array("q")
 
         def pages() -> Iterator[list[str]]:
@@ -154,8 +154,8 @@ class Snapshot:
                 rowids.extend([rowid for _, rowid in left])
                 yield [name for name, _ in left]
 
-        places = Places(pages)
-        return np.frombuffer(rowids, np.int64), places
+        rows = IdRows(pages)  # which fills `rowids`
+        return np.frombuffer(rowids, np.int64), rows
 
     def _id_pages(self, added: Mapping[str, int]) -> Iterator[Sequence[tuple[str, int]]]:
         """Every id and its rowid: by id as text, or those that are in the queue only at the end."""
@@ -194,7 +194,7 @@ class Snapshot:
             found.append(np.array(left, np.int64))
         return np.concatenate(found)
 
-    def _match(self, places: Places, count: int) -> tuple[Int64, Int64]:
+    def _match(self, rows: IdRows, count: int) -> tuple[Int64, Int64]:
         """The label of each row in the index, -1 without one; and the rows that the queue has written to, (w,).
 
         `_waiting` names the record that holds the vector of each of these, (w,); 0 where it was deleted.
@@ -211,12 +211,12 @@ class Snapshot:
         labels = np.full(count, -1, np.int64)
         for ids, some in self._index.labels():
             indexed.update(written.intersection(ids))
-            found = places.of(ids)
+            found = rows.of(ids)
             labels[found[found >= 0]] = np.array(some, np.int64)[found >= 0]
         new = replay_vectors(log, indexed, self._entry.batching)
         self._unrounded = new.unrounded
-        found = places.of(list(new.places))
-        self._waiting = np.array([seq_id or 0 for seq_id in new.places.values()], np.int64)[found >= 0]
+        found = rows.of(list(new.records))
+        self._waiting = np.array([seq_id or 0 for seq_id in new.records.values()], np.int64)[found >= 0]
         return labels, found[found >= 0]
 
     def _batches(self, positions: Int64, texts: bool, metadatas: bool) -> Iterator[Batch]:

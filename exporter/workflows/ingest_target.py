@@ -15,7 +15,7 @@ from typing import Any
 from exporter.errors import CollectionError, ExporterError, NetworkError, OutputError, SourceError
 from exporter.ingestion.safeguard import Safeguard, drop, mend
 from exporter.ingestion.state import FOLDER, claim, was_killed, writing
-from exporter.ingestion.store import Stored, open_directory, own_tables
+from exporter.ingestion.store import Stored, open_directory, own_migrations
 from exporter.records import Collection, Notice, Scalar, no_notice
 from exporter.sources import is_server
 from exporter.sources.catalogue import NEWEST
@@ -160,9 +160,9 @@ def _nearest(path: Path) -> Path:
 
 
 def _refuse_to_migrate(directory: Directory) -> None:
-    tables = directory.tables()
-    if tables not in (NEWEST, {}) and tables != own_tables():
-        versions = ", ".join(f"{name} {version}" for name, version in sorted(tables.items()))
+    found = directory.migrations()
+    if found not in (NEWEST, {}) and found != own_migrations():
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
         raise SourceError(
             f"{directory.path} was written by another version of Chroma ({versions}), and writing would migrate it "
             "for good: name another folder, or --into-existing to have it so"

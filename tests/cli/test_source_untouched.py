@@ -108,7 +108,7 @@ def test_every_way_of_a_source_changes_nothing(watched):
     """Nor do places, descriptions, rows, or Chroma's own query, which is put to a copy."""
     source = Directory(watched)
     (one,) = [source.describe(place) for place in source.places()]
-    assert source.tables()["sysdb"] > 0
+    assert source.migrations()["sysdb"] > 0
     assert source.read(one, lambda rows: sum(len(batch) for batch in rows.take(np.array([1, 2])))) == 2
     assert len(source.query(one, np.full((1, 8), 0.5, np.float32), 3)[0]) == 3
 

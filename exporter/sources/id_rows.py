@@ -13,8 +13,8 @@ from exporter.sources.changes import Changed
 SALTS = ("", "#", "##")
 
 
-class Places:
-    """The place of each of n ids in their order, found by a hash of 64 bits: 16 bytes a row, as much again while built.
+class IdRows:
+    """The row of each of n ids, as they come, by a hash of 64 bits: 16 bytes a row, as much again while built.
 
     The hash is Python's own of text, whose key differs from process to process. `pages` begins a pass over the ids;
     where two have the same hash, another pass is made with another hash. Raises `Changed` for an id that comes twice:
@@ -34,7 +34,7 @@ class Places:
         raise Changed
 
     def of(self, ids: Sequence[str]) -> Int64:
-        """The place of each id, (m,); -1 of those that are none of them.
+        """The row of each id, (m,); -1 of those that are none of them.
 
         Of an id that is none of them, the chance to be taken for one is n in 2^64.
         """

@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 
-from exporter.sources import places as module
+from exporter.sources import id_rows as module
 from exporter.sources.changes import Changed
-from exporter.sources.places import Places
+from exporter.sources.id_rows import IdRows
 
 
-def test_each_id_is_at_its_place():
+def test_each_id_is_in_its_row():
     """Ids are found where they came, others nowhere, in whatever pages they came and are asked for."""
     ids = [f"id{i}" for i in range(3000)]
-    places = Places(lambda: iter([ids[:1000], [], ids[1000:]]))
-    assert places.of(ids).tolist() == list(range(3000))
-    assert places.of(["nobody", "id7", ""]).tolist() == [-1, 7, -1]
-    assert places.of([]).tolist() == []
-    assert Places(lambda: []).of(["id7"]).tolist() == [-1]
+    found = IdRows(lambda: iter([ids[:1000], [], ids[1000:]]))
+    assert found.of(ids).tolist() == list(range(3000))
+    assert found.of(["nobody", "id7", ""]).tolist() == [-1, 7, -1]
+    assert found.of([]).tolist() == []
+    assert IdRows(lambda: []).of(["id7"]).tolist() == [-1]
 
 
 def test_two_ids_of_one_hash_are_told_apart(monkeypatch):
@@ -25,18 +25,18 @@ def test_two_ids_of_one_hash_are_told_apart(monkeypatch):
         return [["a", "b", "c"]]
 
     monkeypatch.setattr(module, "hash_of", lambda text: 5 if text in ("a", "b") else hash(text))
-    places = Places(pages)
-    assert places.of(["c", "b", "a"]).tolist() == [2, 1, 0]
+    found = IdRows(pages)
+    assert found.of(["c", "b", "a"]).tolist() == [2, 1, 0]
     assert len(passes) == 2
 
 
 def test_an_id_that_comes_twice_is_a_sign_of_a_change():
     """Pages of two points in time may hold an id twice: that ends, and the read starts over."""
     with pytest.raises(Changed):
-        Places(lambda: [["a"], ["a"]])
+        IdRows(lambda: [["a"], ["a"]])
 
 
 def test_a_row_takes_sixteen_bytes():
     """What is kept does not grow with the length of the ids."""
-    places = Places(lambda: ([f"{i:0300}" for i in range(first, first + 1000)] for first in range(0, 20_000, 1000)))
-    assert sum(part.nbytes for part in vars(places).values() if isinstance(part, np.ndarray)) == 16 * 20_000
+    found = IdRows(lambda: ([f"{i:0300}" for i in range(first, first + 1000)] for first in range(0, 20_000, 1000)))
+    assert sum(part.nbytes for part in vars(found).values() if isinstance(part, np.ndarray)) == 16 * 20_000

@@ -12,7 +12,6 @@ ALIKE = 0.99
 """The cosine from which two embeddings of one text count as the same model's: batching, device and half precision
 change the third decimal at most, another model gives less than 0.5 on average."""
 
-
 NEARLY_ALL = 0.9
 """The share of chunks that fell out from which the model is another one; below it, the collection has two."""
 

@@ -195,7 +195,7 @@ def load_sentence_transformer(
     _refuse_a_missing_device(device)
     try:
         model = _from_somewhere(str(_minilm_weights()) if is_minilm else name, device)
-    except ModelError:
+    except ModelError:  # told already
         raise
     except Exception as error:  # transformers, hub and network errors share no base
         raise ModelError(

@@ -85,7 +85,7 @@ class Model:
     def _embed(self, encode: Callable[[], Any]) -> Float32:
         try:
             vectors = np.asarray(encode(), dtype=np.float32)
-        except ModelError:
+        except ModelError:  # told already
             raise
         except Exception as error:  # a model is foreign code: any exception is its own
             raise ModelError(f"the model {self.name} failed: {first_line(error)}") from error

@@ -30,9 +30,8 @@ _LONGEST_CELL = 2**27
 def walk(roots: Sequence[Path], exclude: Sequence[str] = ()) -> Iterator[Path | Failed]:
     """The files of these roots, folders with all below them, in order; hidden ones and links to folders are not read.
 
-    A folder that can't be opened is a failure.
-
-    A file that is named is there whatever its name; raises Unreadable for a root that does not exist.
+    A folder that can't be opened is a failure. A file that is itself a root is there whatever its name. Raises
+    Unreadable for a root that does not exist.
     """
     for root in roots:
         if root.is_file():
@@ -108,7 +107,7 @@ def _documents(reader: Reader, path: Path, column: str) -> Iterator[Document]:
         for document in reader(path, column):
             document.metadata["source"] = source_of(path)
             yield document
-    except Unreadable:
+    except Unreadable:  # which says more than a kind of error does
         raise
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
@@ -132,7 +131,7 @@ def read_pdf(data: Path | bytes, source: str) -> Iterator[Document]:
             kept = {key: page.metadata[key] for key in ("title", "page", "page_label") if key in page.metadata}
             page.metadata = {**kept, "source": source}
             yield page
-    except OSError:
+    except OSError:  # no fault of the PDF's
         raise
     except ImportError as error:
         raise Unreadable(f"PDF needs pypdf: pip install 'chroma-projector[ingest]' ({error})") from error

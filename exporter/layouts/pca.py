@@ -9,7 +9,6 @@ from exporter.records import Float32, Float64
 _BLOCK = 10_000
 """Rows at once: a centred copy of all of them would take as much memory again."""
 
-
 _WIDE = 8_192
 """Dimensions above which their products with each other would fill the memory: 65,536 of them take 34 GB."""
 

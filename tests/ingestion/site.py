@@ -88,15 +88,15 @@ def drip(handler):
     handler.send_response(200)
     handler.send_header("Content-Type", "text/html")
     handler.end_headers()
-    for _ in range(600):
-        if handler.server.release.wait(0.05):
-            break
-        handler.wfile.write(b"x")
-        handler.wfile.flush()
+    _now_and_then(handler)
 
 
 def drip_headers(handler):
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    _now_and_then(handler)
+
+
+def _now_and_then(handler):
     for _ in range(600):
         if handler.server.release.wait(0.05):
             break

@@ -4,15 +4,15 @@ import gzip
 import random
 import socket
 import ssl
-import subprocess
 import time
 from urllib.parse import quote
 
 import pytest
+import trustme
 
 from exporter.ingestion import Unreadable
 from exporter.ingestion.fetch import Fetcher
-from tests.ingestion.site import Site, serve
+from tests.ingestion.site import Site, drip, drip_headers, serve, silent
 
 
 def fetcher(**settings):
@@ -72,16 +72,11 @@ def test_proxies_of_the_environment_are_not_asked(site, monkeypatch):
 
 def test_certificates_are_those_of_the_name(tmp_path, monkeypatch):
     """Over TLS the certificate must be the name's, though a number is connected to."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
-    command += ["-days", "2", "-subj", "/CN=site.test", "-addext", "subjectAltName=DNS:site.test"]
-    if subprocess.run(["which", "openssl"], capture_output=True).returncode:
-        pytest.skip("no openssl here to make a certificate")
-    subprocess.run(command, check=True, capture_output=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("site.test").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     server = Site()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.routes["/"] = "<p>sealed"
     with serve(server):
@@ -100,8 +95,6 @@ def test_the_next_address_is_tried(site):
 
 def test_a_time_for_the_whole_page(site):
     """However a server drips, a page ends at its time."""
-    from tests.ingestion.site import drip, drip_headers, silent
-
     site.routes |= {"/1": drip, "/2": drip_headers, "/3": silent}
     for path in ("/1", "/2", "/3"):
         start = time.monotonic()

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 
 from exporter.errors import OutputError
-from exporter.ingestion.safeguard import mend
+from exporter.ingestion.safeguard import Safeguard, mend
 from exporter.ingestion.split import Chunk
 from exporter.ingestion.store import Stored, open_directory
 from exporter.sources.directory import Directory
@@ -35,10 +36,6 @@ def read(directory):
 @pytest.fixture
 def killed(tmp_path):
     """A directory as it is in the middle of a write: 2,500 rows, of which the index has had 2,000; and its copy."""
-    from functools import partial
-
-    from exporter.ingestion.safeguard import Safeguard
-
     directory, state = tmp_path / "db", tmp_path / "state"
     state.mkdir()
     stored = Stored(

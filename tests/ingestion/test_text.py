@@ -123,26 +123,10 @@ def test_a_page_that_breaks_its_parser(monkeypatch):
         read_page("<p>x", "http://x/")
 
 
-TAGS = [
-    "p",
-    "div",
-    "table",
-    "tr",
-    "td",
-    "nav",
-    "article",
-    "header",
-    "script",
-    "svg",
-    "template",
-    "title",
-    "body",
-    "html",
-    "li",
-    "br",
-    "pre",
-    "frameset",
-]
+TAGS = (
+    "p", "div", "table", "tr", "td", "nav", "article", "header", "script", "svg", "template", "title", "body", "html",
+    "li", "br", "pre", "frameset",
+)  # fmt: skip
 PIECES = [f"<{tag}>" for tag in TAGS] + [f"</{tag}>" for tag in TAGS]
 PIECES += ["<a href='y'>", "text œ ", "<!--", "-->", "<![CDATA[", "&#x0;", "&#xD800;", "<b", "<base href='a'>", "\x01"]
 

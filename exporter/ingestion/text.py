@@ -36,6 +36,9 @@ MOST_LINKS = 10_000
 _LONGEST_PARSED = 2_000_000
 """Characters: of a longer page trafilatura takes minutes."""
 
+_BLOCK = 4096
+"""Bytes that are unpacked at once: at the end of each piece what is left of them is copied, and pieces may be tiny."""
+
 _ASCII = bytes(range(128))
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _FEW = 0.01
@@ -97,20 +100,23 @@ def unzip(data: bytes, limit: int, *, whole: bool = True) -> bytes:
     """What gzip or deflate holds. Raises Unreadable when it is damaged, cut short, or longer than the limit in bytes;
     unless `whole`, its first bytes are enough.
     """
-    found = b""
-    while data:
+    found, at = bytearray(), 0
+    while at < len(data):
         inflater = zlib.decompressobj(wbits=47)  # 32 + 15: either kind of header
         try:
-            found += inflater.decompress(data, limit + 1 - len(found))
+            while at < len(data) and not inflater.eof and len(found) <= limit:
+                block = data[at : at + _BLOCK]
+                found += inflater.decompress(block, limit + 1 - len(found))
+                at += len(block) - len(inflater.unused_data)
         except zlib.error as error:
             raise Unreadable(f"it is damaged: {error}") from error
         if len(found) > limit and whole:
             raise Unreadable(f"it has more than {limit:,} bytes when unpacked")
         if not inflater.eof and whole:
             raise Unreadable("it is damaged: its end is missing")
-        # gzip may come in several pieces; what else follows is padding
-        data = inflater.unused_data if inflater.unused_data.startswith(b"\x1f\x8b") and len(found) <= limit else b""
-    return found[:limit]
+        if len(found) > limit or not data.startswith(b"\x1f\x8b", at):
+            break  # gzip may come in several pieces; what else follows is padding
+    return bytes(found[:limit])
 
 
 def read_page(html: str, url: str) -> Page:

@@ -1,6 +1,8 @@
 """Bytes become the text that was meant, whatever is said of their encoding; a page gives its main text and links."""
 
 import gzip
+import random
+import time
 import zlib
 
 import pytest
@@ -171,6 +173,26 @@ def test_unzip():
         unzip(gzip.compress(b"x" * 100_000_000), 99)
     with pytest.raises(Unreadable, match="damaged"):
         unzip(b"no gzip", 99)
+    for length in (10, 5000):
+        with pytest.raises(Unreadable, match="its end is missing"):
+            unzip(gzip.compress(random.Random(1).randbytes(9000))[:length], 10_000)
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=9000), min_size=1, max_size=4), st.integers(0, 20_000))
+def test_packed_in_pieces(pieces, limit):
+    """Pieces come out one after the other, without the padding that follows; as far as the first bytes are enough."""
+    packed = b"".join(map(gzip.compress, pieces)) + bytes(700)
+    assert unzip(packed, 36_000) == b"".join(pieces)
+    assert unzip(packed, limit, whole=False) == b"".join(pieces)[:limit]
+    assert unzip(packed[: len(packed) // 2], limit, whole=False) in b"".join(pieces)
+
+
+def test_many_tiny_pieces():
+    """Half a million empty pieces take seconds, not minutes."""
+    start = time.monotonic()
+    assert unzip(gzip.compress(b"") * 500_000, 1000) == b""
+    assert time.monotonic() - start < 45
 
 
 def test_a_very_long_page(monkeypatch):

@@ -122,9 +122,9 @@ def load_model(
     """
     settings = Settings(base_url, cache=cache)
     if wanted == "auto":
-        return _found(collection, settings)
+        return _automatic(collection, settings)
     recorded = collection.model
-    if recorded is not None and recorded.name == INGESTED and _is_named(wanted, recorded):
+    if isinstance(wanted, str) and recorded and recorded.name == INGESTED and is_named(wanted, recorded):
         settings = as_recorded(recorded, settings)
     return named_model(wanted, settings)
 
@@ -157,7 +157,7 @@ def is_code(wanted: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", wanted)) and not Path(wanted).exists()
 
 
-def _found(collection: Collection, settings: Settings) -> Model:
+def _automatic(collection: Collection, settings: Settings) -> Model:
     why_not = "records no model"
     if collection.model is not None:
         try:
@@ -213,9 +213,8 @@ def recorded_name(wanted: str) -> str:
     return os.path.realpath(wanted)
 
 
-def _is_named(wanted: str | Encoder, recorded: RecordedModel) -> bool:
-    if not isinstance(wanted, str):
-        return False
+def is_named(wanted: str, recorded: RecordedModel) -> bool:
+    """Whether this is a name of the model that `ingest` recorded."""
     return recorded.config["model_name"] in (wanted.removeprefix("sentence-transformers/"), recorded_name(wanted))
 
 

@@ -57,9 +57,7 @@ class Stored:
 
     def add(self, chunks: Sequence[Chunk], vectors: Float32) -> None:
         """Store chunks with their vectors, (n, d)."""
-        step = self._step(len(chunks))
-        for first in range(0, len(chunks), step):
-            part = slice(first, first + step)
+        for part in self._parts(len(chunks)):
             with self._asked() as collection:
                 collection.upsert(
                     ids=[chunk.id for chunk in chunks[part]],
@@ -70,12 +68,10 @@ class Stored:
 
     def update(self, chunks: Sequence[Chunk], stored: Mapping[str, Metadata]) -> None:
         """Give stored chunks the metadata that they have now. A key that is no more goes."""
-        step = self._step(len(chunks))
-        for first in range(0, len(chunks), step):
-            part = chunks[first : first + step]
-            changed = [{**dict.fromkeys(stored[chunk.id]), **chunk.metadata} for chunk in part]
+        for part in self._parts(len(chunks)):
+            changed = [{**dict.fromkeys(stored[chunk.id]), **chunk.metadata} for chunk in chunks[part]]
             with self._asked() as collection:
-                collection.update(ids=[chunk.id for chunk in part], metadatas=changed)
+                collection.update(ids=[chunk.id for chunk in chunks[part]], metadatas=changed)
 
     def own(self) -> Iterator[tuple[str, str]]:
         """Id, and path or else source, of every chunk that was stored by an ingest: those have a `content_hash`."""
@@ -92,11 +88,9 @@ class Stored:
 
     def remove(self, ids: Sequence[str]) -> None:
         """Remove chunks."""
-        step = self._step(_PAGE)
-        for first in range(0, len(ids), step):
-            part = list(ids[first : first + step])
+        for part in self._parts(len(ids), _PAGE):
             with self._asked() as collection:
-                collection.delete(ids=part)
+                collection.delete(ids=list(ids[part]))
 
     def sample(self, rows: int) -> tuple[list[str], Any]:
         """Some texts that are stored, and their vectors."""
@@ -131,8 +125,10 @@ class Stored:
             self._guard = self._make_guard(self._collection) if self._make_guard else None
         return self._collection
 
-    def _step(self, rows: int) -> int:
-        return max(rows, 1) if self._local else _WRITTEN
+    def _parts(self, rows: int, most: int | None = None) -> Iterator[slice]:
+        """So many rows as one write takes: of a directory `most`, or all; of a server what Chroma Cloud allows."""
+        step = (most or max(rows, 1)) if self._local else _WRITTEN
+        yield from (slice(first, first + step) for first in range(0, rows, step))
 
     @contextmanager
     def _asked(self) -> Iterator[Any]:

@@ -62,7 +62,7 @@ def _recorded_or_same(
         except ModelError as error:
             raise ModelError(f"the collection {name!r}: {error}") from error
     wanted = name_of(request.model)
-    if config["model_name"] not in (wanted.removeprefix("sentence-transformers/"), models.recorded_name(wanted)):
+    if not models.is_named(wanted, recorded):
         raise ModelError(
             f"the collection {name!r} was made with {config['model_name']}, not with {wanted}: leave --model away, or "
             "name another --collection"

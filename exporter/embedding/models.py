@@ -261,9 +261,11 @@ def _recorded(recorded: RecordedModel, settings: Settings) -> Model:
 
 
 def _addresses(config: object) -> Iterator[str]:
-    """Every address in it, wherever its function may look for one."""
-    if isinstance(config, str) and "://" in config:
-        yield config
-    elif isinstance(config, Mapping | list):
-        for value in config.values() if isinstance(config, Mapping) else config:
-            yield from _addresses(value)
+    """Every address in it, wherever its function may look for one, and however deep."""
+    waiting = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str) and "://" in part:
+            yield part
+        elif isinstance(part, Mapping | list):
+            waiting.extend(part.values() if isinstance(part, Mapping) else part)

@@ -56,19 +56,22 @@ def model_of(
 ) -> RecordedModel | None:
     """The embedding function that is recorded by name, if one is: one without a name is recorded as `legacy`.
 
-    Chroma's own record counts first, then what an `ingest` wrote into the metadata.
+    Chroma's own record counts first, then what an `ingest` wrote into the metadata: that name counts nowhere else.
     """
     recorded = [_dig(schema, *path, "embedding_function") for path in SCHEMA]
-    for function in (*recorded, configuration.get("embedding_function")):
-        if isinstance(function, Mapping) and function.get("type") == "known" and "name" in function:
-            return RecordedModel(str(function["name"]), dict(function.get("config") or {}))
+    for function in (*recorded, _dig(configuration, "embedding_function")):
+        if isinstance(function, Mapping) and function.get("type") == "known":
+            name, config = function.get("name", INGESTED), function.get("config")
+            if name != INGESTED:
+                return RecordedModel(str(name), dict(config) if isinstance(config, Mapping) else {})
     if not metadata.get(INGEST_KEYS["model_name"]):
         return None
     return RecordedModel(INGESTED, {name: metadata[key] for name, key in INGEST_KEYS.items() if key in metadata})
 
 
 def _is_default(config: Mapping[str, Any]) -> bool:
-    values = {**config, **config.get("hnsw", {})}
+    inner = config.get("hnsw")
+    values = {**config, **(inner if isinstance(inner, Mapping) else {})}
     return all(values.get(key, value) == value for key, value in DEFAULTS.items())
 
 

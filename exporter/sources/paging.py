@@ -257,18 +257,18 @@ def describe(collection: Any, faults: Faults) -> Collection:
         if dimension is None and rows:  # a live object keeps what it knew when it was made
             dimension = len(collection.get(limit=1, include=["embeddings"])["embeddings"][0])
         configuration, metadata = collection.configuration_json or {}, collection.metadata or {}
-    space, space_from = space_of({}, configuration, metadata)
-    return Collection(
-        name=collection.name,
-        rows=rows,
-        dimension=dimension,
-        space=space,
-        space_from=space_from,
-        model=model_of({}, configuration, metadata),
-        metadata=_sorted(metadata) or {},
-        database=collection.database,
-        tenant=collection.tenant,
-    )
+        space, space_from = space_of({}, configuration, metadata)
+        return Collection(
+            name=collection.name,
+            rows=rows,
+            dimension=dimension,
+            space=space,
+            space_from=space_from,
+            model=model_of({}, configuration, metadata),
+            metadata=_sorted(metadata) or {},
+            database=collection.database,
+            tenant=collection.tenant,
+        )
 
 
 def _sorted(metadata: Any) -> dict[str, Any] | None:

@@ -80,6 +80,15 @@ def test_a_recorded_address_gets_nothing(monkeypatch, name, config):
     assert built == []
 
 
+def test_an_address_however_deep():
+    """An address is found wherever it stands in what was recorded."""
+    config = {"url": "https://evil.example"}
+    for _ in range(5000):
+        config = {"more": [config]}
+    with pytest.raises(ModelError, match=r"asks https://evil\.example, which would get your questions"):
+        models.load_model("auto", a_collection(1536, RecordedModel("openai", config)))
+
+
 def test_a_recorded_model_that_does_not_fit():
     """A recorded model of another dimension gives way to the usual one, or to an error that says what was recorded."""
     recorded = RecordedModel("default")

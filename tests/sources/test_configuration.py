@@ -1,7 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 
+from exporter.errors import NetworkError
 from exporter.records import RecordedModel
 from exporter.sources.configuration import model_of, space_of
+from exporter.sources.faults import Faults
+from exporter.sources.paging import describe
 
 
 def schema(**config):
@@ -42,3 +47,26 @@ def test_a_model_is_known_by_its_name_only():
     assert model_of(schema(embedding_function={**named, "config": {"a": 1}}), {}) == RecordedModel("default", {"a": 1})
     assert model_of({}, {"embedding_function": {"type": "legacy"}}) is None
     assert model_of({}, {}) is None
+
+
+def test_what_chroma_never_records_is_no_model():
+    """A function that takes the name of what an ingest records is none; a configuration that is no object is empty."""
+    assert model_of({}, {"embedding_function": {"type": "known", "name": "ingest", "config": {}}}) is None
+    odd = {"type": "known", "name": "ollama", "config": "abc"}
+    assert model_of({}, {"embedding_function": odd}) == RecordedModel("ollama", {})
+
+
+@pytest.mark.parametrize("configuration", ["abc", {"hnsw": {"space": "l2", "hnsw": 7}}, {"embedding_function": 1}, []])
+def test_a_client_that_tells_nonsense(configuration):
+    """What a server says of a collection's configuration is understood as far as it can be."""
+    model = SimpleNamespace(dimension=4)
+    told = {"name": "x", "tenant": "t", "database": "d", "configuration_json": configuration}
+    odd = SimpleNamespace(count=lambda: 3, get_model=lambda: model, metadata={"hnsw:space": "cosine"}, **told)
+    assert describe(odd, Faults(NetworkError, "host")).space == "cosine"
+
+
+def test_a_client_that_tells_worse_is_told_in_one_line():
+    """What can't be understood at all comes as an error of ours."""
+    odd = SimpleNamespace(count=lambda: 3, get_model=lambda: SimpleNamespace(dimension=4), configuration_json=None)
+    with pytest.raises(NetworkError, match=r"^host: 'str' object has no attribute 'get'$"):
+        describe(SimpleNamespace(**vars(odd), metadata="abc"), Faults(NetworkError, "host"))

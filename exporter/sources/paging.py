@@ -9,7 +9,8 @@ manifest says so.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import NoneType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -93,14 +94,17 @@ class ClientSource:
         where_document: Filter | None = None,
     ) -> list[list[str]]:
         """The ids that Chroma's own query returns for each of (q, d) vectors, nearest first by its own index."""
-        queried, found = self._get(collection.name), []
+        queried = self._get(collection.name)
+        found: list[list[str]] = []
         for start in range(0, len(vectors), QUERIES):
             asked = vectors[start : start + QUERIES].tolist()
             with self._faults.told():
                 answer = queried.query(
                     query_embeddings=asked, n_results=top_k, where=where, where_document=where_document, include=[]
                 )
-            found += answer["ids"]
+                if len(answer["ids"]) != len(asked):
+                    raise Foreign(f"{len(answer['ids'])} answers to {len(asked)} questions")
+                found += map(list, answer["ids"])
         return found
 
     def fetcher(self, collection: Collection) -> Fetcher:
@@ -140,6 +144,8 @@ class Fetcher:
                 raise Changed
             if vectors.ndim != 2 or len(vectors) != len(ids):
                 raise Foreign(f"vectors of shape {vectors.shape} for {len(ids)} ids")
+            _refuse_others("documents", page["documents"] if texts else (), str, NoneType)
+            _refuse_others("metadatas", page["metadatas"] if metadatas else (), dict, NoneType)
             return Batch(
                 ids,
                 vectors,
@@ -193,6 +199,7 @@ class PagedRows:
                 page = list(self._collection.get(include=[], limit=limit, offset=done, **self._filters)["ids"])
                 if len(page) > limit:
                     raise Foreign(f"{len(page):,} ids where {limit:,} were asked for")
+                _refuse_others("ids", page, str)
             if not page:
                 return
             done += len(page)
@@ -214,8 +221,9 @@ class PagedRows:
         if "where_document" in self._filters:
             both = {"where_document": {"$and": [self._filters["where_document"], where_document]}}
         with self._faults.told():
-            found = self._collection.get(include=[], limit=self._page, **{**self._filters, **both})["ids"]
-        return list(found), len(found) < self._page
+            found = list(self._collection.get(include=[], limit=self._page, **{**self._filters, **both})["ids"])
+            _refuse_others("ids", found, str)
+        return found, len(found) < self._page
 
     def check(self) -> None:
         """Raise `Changed` when rows appeared or vanished since they were listed."""
@@ -269,6 +277,11 @@ def describe(collection: Any, faults: Faults) -> Collection:
             database=collection.database,
             tenant=collection.tenant,
         )
+
+
+def _refuse_others(name: str, values: Iterable[object], *kinds: type) -> None:
+    if others := set(map(type, values)).difference(kinds):
+        raise Foreign(f"{name} of type {others.pop().__name__}")
 
 
 def _sorted(metadata: Any) -> dict[str, Any] | None:

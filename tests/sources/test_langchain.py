@@ -51,6 +51,31 @@ def test_a_live_collection_is_filtered(collection):
         source.read(described, content_of, where={})
 
 
+class Odd:
+    """A client of a collection that hands out one thing as Chroma never does, in each row."""
+
+    def __init__(self, collection, key, value):
+        self.inner, self.key, self.value = collection, key, value
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def get(self, **asked):
+        answer = self.inner.get(**asked)
+        return {**answer, self.key: answer[self.key] and [self.value] * len(answer["ids"])}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("ids", 7), ("ids", None), ("documents", 5), ("documents", {"a": 1}), ("metadatas", "abc")]
+)
+def test_what_chroma_never_hands_out_is_refused(collection, key, value):
+    """An id or a document that is no text, and metadata that has no keys, are told in one line."""
+    source = open_source(Odd(collection, key, value))
+    (described,) = source.collections()
+    with pytest.raises(SourceError, match=f"answers as Chroma never does: {key} of type {type(value).__name__};"):
+        source.read(described, content_of)
+
+
 def test_a_collection_that_was_deleted_is_told_in_one_line(collection):
     """What the client raises comes as an error of ours."""
     source = open_source(collection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -98,8 +99,10 @@ class Points:
         return [source_of(metadata) for metadata in self.metadatas]
 
     def page(self, row: int) -> MetadataValue | None:
-        """Its page as stored (LangChain counts from 0); None where there is none."""
-        return (self.metadatas[row] or {}).get("page")
+        """Its page as stored (LangChain counts from 0); None where there is none, or one that no JSON can hold."""
+        page = (self.metadatas[row] or {}).get("page")
+        parts = page if isinstance(page, list) else [page]
+        return None if any(isinstance(one, float) and not math.isfinite(one) for one in parts) else page
 
 
 def arrange(

@@ -1,6 +1,7 @@
 """The order of the rows, and what each is."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,14 @@ def test_several_questions():
         assert points.question[row] == distances.argmin()
         np.testing.assert_allclose(points.distance[row], distances.min(), rtol=1e-6)
     assert (points.retrieved_by >= 0).sum() <= 6
+
+
+@pytest.mark.parametrize(
+    ("stored", "page"), [(3, 3), ("iv", "iv"), ([1, 2.5], [1, 2.5]), (np.inf, None), ([np.nan], None)]
+)
+def test_pages(stored, page):
+    """A page is what is stored; infinity, which no JSON can hold, is none."""
+    assert make_points(rows=9, metadatas=[{"page": stored}] * 9).page(0) == page
 
 
 @given(st.integers(2, 120), st.integers(0, 100))

@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from importlib.metadata import version
 from typing import Any
@@ -102,10 +102,11 @@ class Fetcher:
         kind = headers.get_content_type() if "Content-Type" in headers else ""
         charset = headers.get_content_charset()
         location = headers["Location"] if response.status in (301, 302, 303, 307, 308) else None
+        wait = (headers["Retry-After"] or "").strip()
+        seconds = float(wait) if re.fullmatch(r"[0-9]{1,9}", wait) else None
+        answer = Answer(response.status, kind, charset, location, b"", seconds)
         if location is not None or response.status != 200:
-            wait = (headers["Retry-After"] or "").strip()
-            seconds = float(wait) if re.fullmatch(r"[0-9]{1,9}", wait) else None
-            return Answer(response.status, kind, charset, location, b"", seconds)
+            return answer
         length = headers.get("Content-Length", "")
         if first is None and length.isdigit() and int(length) > self._max_bytes:
             raise Unreadable(f"it has {int(length):,} bytes, more than --max-bytes {self._max_bytes}")
@@ -119,12 +120,10 @@ class Fetcher:
                 raise Unreadable(f"it has more than --max-bytes {self._max_bytes}")
         packed = (headers.get("Content-Encoding") or "identity").strip().lower()
         if packed in ("gzip", "x-gzip", "deflate"):
-            return Answer(
-                response.status, kind, charset, None, unzip(bytes(body), first or self._max_bytes, whole=first is None)
-            )
+            return replace(answer, body=unzip(bytes(body), first or self._max_bytes, whole=first is None))
         if packed != "identity":
             raise Unreadable(f"it is packed by {packed}, which was not asked for")
-        return Answer(response.status, kind, charset, None, bytes(body))
+        return replace(answer, body=bytes(body))
 
 
 def _escaped(letter: re.Match[str]) -> str:

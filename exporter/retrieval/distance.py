@@ -75,9 +75,12 @@ def lengths_of(vectors: Float32) -> Float64:
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)))
 
 
-def directions(vectors: Float32) -> Float32:
-    """(n, d), each row brought to length 1 (zeros stay zeros): between such rows L2 ranks as cosine does."""
-    lengths = lengths_of(vectors)
-    if np.allclose(lengths, 1, atol=1e-5):
-        return vectors
+def unit(vectors: Float32, lengths: Float64) -> Float32:
+    """(n, d), each row divided by its length, of (n,); zeros stay zeros."""
     return (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32)
+
+
+def directions(vectors: Float32) -> Float32:
+    """(n, d), each row brought to length 1, where it is not already: between such rows L2 ranks as cosine does."""
+    lengths = lengths_of(vectors)
+    return vectors if np.allclose(lengths, 1, atol=1e-5) else unit(vectors, lengths)

@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from exporter.records import Batch, Bool, Float32, Float64, Int64, Nearest, Space
-from exporter.retrieval.distance import lengths_of, pair_distances
+from exporter.retrieval.distance import lengths_of, pair_distances, unit
 from exporter.retrieval.scan import NAMED, refuse_all_lost, without_vector
 
 BLOCK = 16_384  # chunks
@@ -40,12 +40,8 @@ class _Questions:
     @classmethod
     def of(cls, vectors: Float32, metric: Space) -> _Questions:
         lengths = lengths_of(vectors)
-        if metric == "l2":
-            factors = -2 * vectors
-        else:
-            divisor = np.where(lengths > 0, lengths, 1)[:, None] if metric == "cosine" else 1
-            factors = (-vectors / divisor).astype(np.float32)
-        return cls(vectors, metric, factors, lengths)
+        factors = unit(vectors, lengths) if metric == "cosine" else vectors
+        return cls(vectors, metric, -2 * factors if metric == "l2" else -factors, lengths)
 
     def scores_of(self, distances: Float64, questions: Int64 | slice = slice(None)) -> Float64:
         """The scores that have these distances, one a question."""
@@ -78,8 +74,7 @@ class _Block:
         lengths = lengths_of(vectors)
         longest = float(lengths.max(initial=0))
         if metric == "cosine":
-            factors = (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32)
-            return cls(vectors, positions, factors, None, longest)
+            return cls(vectors, positions, unit(vectors, lengths), None, longest)
         offsets = np.square(np.minimum(lengths, _HUGE)).astype(np.float32) if metric == "l2" else None
         return cls(vectors, positions, vectors, offsets, longest)
 

@@ -145,7 +145,7 @@ xmlns:image="http://www.google.com/schemas/sitemap-image/1.1"><url><loc> http://
 <image:image><image:loc>http://x/i.png</image:loc></image:image></url><url><loc>http://x/b</loc></url></urlset>"""
 
 
-@pytest.mark.parametrize("data", [SITEMAP, gzip.compress(SITEMAP)])
+@pytest.mark.parametrize("data", [SITEMAP, gzip.compress(SITEMAP)], ids=["plain", "packed"])
 def test_sitemaps(data):
     """A sitemap's pages, not its pictures; packed or not; a sitemap of sitemaps; and what is none."""
     assert read_sitemap(data, 10_000) == (["http://x/a?b=1&c=2", "http://x/b"], [])

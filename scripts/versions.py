@@ -64,7 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     inside = environment(asked.what, asked.python, pins)
     return subprocess.run(
-        [inside, "-m", "pytest", "-q", "-m", "not browser", *(more or TESTS)], cwd=ROOT, check=False
+        [inside, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "-m", "not browser", *(more or TESTS)],
+        cwd=ROOT,
+        check=False,
     ).returncode
 
 

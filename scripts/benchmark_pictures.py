@@ -17,7 +17,7 @@ import numpy as np
 
 from exporter.records import Batch, Metadata, Question
 from exporter.retrieval.answers import match_any
-from exporter.retrieval.scan import scan
+from exporter.retrieval.scan import Query, scan
 from exporter.runs import folder
 from exporter.runs.metadata import table
 from exporter.runs.points import Points, arrange
@@ -63,7 +63,7 @@ def write(path: Path, batch: Batch, question: Question, projection: Projection) 
     """A run of all chunks but the last, as a page loads 100,000 rows and the question is one."""
     kept = slice(0, len(batch) - 1)
     shown = Batch(batch.ids[kept], batch.vectors[kept], batch.texts[kept], batch.metadatas[kept])
-    scores = scan([shown], [question], [match_any([])], "l2")
+    scores = scan([shown], Query([question], [match_any([])], "l2"))
     points: Points = arrange([shown], np.arange(len(shown)), [question], scores, np.zeros(1), 10)
     start = time.perf_counter()
     pictures = draw_pictures(

@@ -24,7 +24,7 @@ from exporter.engines import engine
 from exporter.ingestion.split import split_texts
 from exporter.records import Question
 from exporter.retrieval.sample import draw
-from exporter.retrieval.scan import scan
+from exporter.retrieval.scan import Query, scan
 from exporter.sources import NO_ACCESS, open_source
 from exporter.sources.paging import ClientSource, PagedRows
 from exporter.workflows.ingest_request import IngestRequest
@@ -160,9 +160,10 @@ def serving() -> None:
         index = [timed(lambda: source.query(collection, vector, 1000)) for _ in range(ROUNDS)]
         _tell("asking the index for 1,000", index, rows=0)
         ways: dict[str, list[float]] = {"here": [], "one worker": [], "two workers": []}
+        query = Query(question, [None], collection.space)
         with engine("ray", "local", 2) as ray:
             for _ in range(3):
-                ways["here"].append(read(lambda rows: scan(rows.batches(), question, [None], collection.space)))
+                ways["here"].append(read(lambda rows: scan(rows.batches(), query)))
                 for workers, name in ((1, "one worker"), (2, "two workers")):
                     ray.workers = workers  # type: ignore[misc]
                     ways[name].append(
@@ -172,9 +173,7 @@ def serving() -> None:
                                 address,
                                 NO_ACCESS,
                                 collection,
-                                question,
-                                [None],
-                                collection.space,
+                                query,
                                 rows,
                                 1000,
                                 lambda *_: None,

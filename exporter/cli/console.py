@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from exporter.cli.report import Section
     from exporter.records import Collection, Progress
-    from exporter.workflows.ingest import Ingested
+    from exporter.workflows.ingest_tally import Ingested
     from exporter.workflows.run import Answered, Hit, Run
 
 

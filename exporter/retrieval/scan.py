@@ -32,16 +32,28 @@ BYTES_A_PAIR = 13
 """Of a chunk and a question: distance, rank, answer."""
 
 
-def scan(
-    batches: Iterable[Batch], questions: Sequence[Question], matchers: Sequence[Matcher | None], metric: Space
-) -> Scores:
+@dataclass(frozen=True)
+class Query:
+    """What chunks are ranked by: some questions, what finds the answers to each in a text, and a metric."""
+
+    questions: Sequence[Question]
+    matchers: Sequence[Matcher | None]
+    metric: Space
+
+    @property
+    def has_answers(self) -> bool:
+        """Are texts needed?"""
+        return any(question.answers for question in self.questions)
+
+
+def scan(batches: Iterable[Batch], query: Query) -> Scores:
     """Rank every chunk for every question. Texts are needed in the batches only when a question has answers.
 
     Keeps `BYTES_A_PAIR` a chunk and question, whatever the dimension. Chunks of which the source knows no vector (a row
     of NaN) take part in nothing: they rank last, at a distance of infinity. Raises RowsError when no chunk has a
     vector, and for a vector that holds NaN or infinity among its numbers.
     """
-    return combine((score(batch, questions, matchers, metric) for batch in batches), metric)
+    return combine((score(batch, query) for batch in batches), query.metric)
 
 
 @dataclass(frozen=True)
@@ -57,11 +69,11 @@ class Part:
     lost_ids: tuple[str, ...]
 
 
-def score(batch: Batch, questions: Sequence[Question], matchers: Sequence[Matcher | None], metric: Space) -> Part:
+def score(batch: Batch, query: Query) -> Part:
     """One batch's part of a `scan`, wherever it is computed; `combine` makes the whole of them."""
-    asked = [one if question.answers else None for question, one in zip(questions, matchers, strict=True)]
-    held = holding(batch.texts, asked) if batch.texts else np.zeros((len(questions), len(batch)), bool)
-    return _part(batch, questions, metric, held)
+    asked = [one if question.answers else None for question, one in zip(query.questions, query.matchers, strict=True)]
+    held = holding(batch.texts, asked) if batch.texts else np.zeros((len(asked), len(batch)), bool)
+    return _part(batch, query.questions, query.metric, held)
 
 
 def survey(

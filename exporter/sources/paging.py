@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from exporter.records import Batch, Collection, Float32, Int64
-from exporter.sources import Copied, Filter, Place, Rows
+from exporter.sources import Copied, Filter, Place
 from exporter.sources import where as filters
 from exporter.sources.changes import Changed, until_unchanged
 from exporter.sources.configuration import model_of, space_of
@@ -67,7 +67,7 @@ class ClientSource:
     def read(
         self,
         collection: Collection,
-        use: Callable[[Rows], T],
+        use: Callable[[PagedRows], T],
         *,
         where: Filter | None = None,
         where_document: Filter | None = None,

@@ -6,26 +6,22 @@ metric. The chunks are ranked over the source, where that can be reached; else o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from exporter.embedding import models
-from exporter.embedding.check import ModelCheck
 from exporter.embedding.encoders import Encoder, is_cached
-from exporter.errors import ExporterError, ModelError, OutputError, UsageError
+from exporter.errors import ExporterError, ModelError, UsageError
 from exporter.layouts.placed import HOW, placed
 from exporter.records import (
     Batch,
     Collection,
-    Float32,
-    Float64,
     Int64,
-    MetadataValue,
     Progress,
     Question,
     Scores,
@@ -33,28 +29,25 @@ from exporter.records import (
 )
 from exporter.retrieval.answers import FUZZY
 from exporter.retrieval.distance import rough_distances
-from exporter.retrieval.scan import question_distance, scan
-from exporter.runs import folder, manifest, publish
+from exporter.retrieval.scan import Query, scan
+from exporter.runs import publish
 from exporter.runs.metadata import (
     FIXED_COLUMNS,
     LINES,
-    MISSING_NUMBER,
-    MISSING_TEXT,
-    read_as_the_page_does,
-    table,
-    text_cell,
 )
-from exporter.runs.points import Points, arrange
-from exporter.runs.verify import ROWS_SHOWN, read_shown, read_tensor
+from exporter.runs.points import Points
+from exporter.runs.verify import ROWS_SHOWN
 from exporter.sources import NO_ACCESS, Access, Rows, Source, open_source
+from exporter.workflows.base import Base
+from exporter.workflows.checks import check_model
 from exporter.workflows.collections import choose
-from exporter.workflows.export import check_model, contents_of, fill, publish_whole
-from exporter.workflows.facts import Seen, facts_of, without_the_way
-from exporter.workflows.pictures import FLAT, MAP, Laid, draw_pictures
+from exporter.workflows.export import contents_of, draw, fill, publish_whole
+from exporter.workflows.facts import facts_of, without_the_way
+from exporter.workflows.pictures import FLAT, MAP, Laid
+from exporter.workflows.ranking import Seen, shown_points
 from exporter.workflows.request import ExportRequest
 from exporter.workflows.run import Run, open_run
 
-TEXT_LENGTH = 300
 MORE_ANSWERS = 50
 """How many chunks that hold the answer are shown beside those on the map: the nearest."""
 
@@ -74,35 +67,6 @@ class Allowed:
 
 
 @dataclass(frozen=True)
-class Base:
-    """The run on whose map a question is placed: its n chunks, without its questions.
-
-    `cells` are their ids as metadata.tsv shows them; `vectors` (n, d); `places` (n, 3) and `flat` (n, 2) on the map,
-    None where the run has none.
-    """
-
-    run: Run
-    cells: Sequence[str]
-    vectors: Float32
-    places: Float64 | None
-    flat: Float64 | None
-
-    @property
-    def text_length(self) -> int:
-        """At how many characters its cells were cut."""
-        return int(self.run.facts.get("asked_with", {}).get("text_length", TEXT_LENGTH))
-
-    @cached_property
-    def _rows(self) -> Mapping[str, int]:
-        return {cell: row for row, cell in enumerate(self.cells)}
-
-    def row_of(self, chunk: str) -> int:
-        """Where a chunk is among its own; -1 when it is not. A cell seldom differs from the id that it shows."""
-        row = self._rows.get(chunk)
-        return self._rows.get(text_cell(chunk, self.text_length), -1) if row is None else row
-
-
-@dataclass(frozen=True)
 class Ground:
     """What is ranked: a collection at its source, found at `place`, or the chunks of the run (`source` None), and why
     those.
@@ -114,35 +78,13 @@ class Ground:
     place: Any = None
 
 
-def read_base(path: Path) -> Base:
-    """Read a run as a base. Raises OutputError when it is none of ours, or its files are not all there, UsageError for
-    two runs on one map.
-    """
-    run = open_run(path)
-    if "comparison" in run.facts:
-        raise UsageError(f"{run.name} shows two runs on one map: ask in one of them")
-    names, rows = _table(run)
-    chunk = np.array([row[names.index("is_question")] != "true" for row in rows])
-    column = names.index("id")
-    cells = [row[column] for row, is_chunk in zip(rows, chunk, strict=True) if is_chunk]
-    entry = next((entry for entry in run.facts["tensors"] if entry["kind"] == MAP), None)
-    flat_file, places, flat = run.facts.get("flat_map"), None, None
-    try:
-        if entry is not None and flat_file:
-            places = read_tensor(run.path, entry["file"], tuple(entry["shape"]))[chunk].astype(np.float64)
-            flat = read_tensor(run.path, flat_file, (len(chunk), 2))[chunk].astype(np.float64)
-        return Base(run, cells, _vectors(run)[chunk], places, flat)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"the files of {path} can't be read ({error}): export the run again") from error
-
-
 def find_ground(base: Base, allowed: Allowed) -> Ground:
     """Where this run's collection is, as it is now. What can't be reached is no error: the run has its vectors."""
     facts, spec = base.run.facts["source"], None
     try:
         if not facts.get("reading", {"whole": True})["whole"]:
             raise UsageError("only a sample of this collection was read, and this question is ranked in that")
-        spec = allowed.source if allowed.source is not None else _found_beside(base.run)
+        spec = allowed.source if allowed.source is not None else base.source_beside()
         if spec is None:
             raise UsageError(f"where {facts['location']} is isn't known here (--source says it)")
         source = open_source(spec, allowed.access)
@@ -153,7 +95,7 @@ def find_ground(base: Base, allowed: Allowed) -> Ground:
 
 def _without_source(base: Base, error: ExporterError, place: Any) -> Ground:
     (why,) = without_the_way([str(error)], place, base.run.facts["source"]["location"])
-    return Ground(_recorded(base), None, why)
+    return Ground(base.collection(), None, why)
 
 
 def load_model(base: Base, ground: Ground, allowed: Allowed) -> models.Model:
@@ -193,23 +135,10 @@ def ask(
     asked = Question(question, vectors[0], request.answers)
     progress("ranking", 0, None)
     seen, ground = _rank(base, ground, asked, request)
-    tabulate = partial(table, columns=request.columns, text_length=request.text_length, lines=request.lines)
     progress("drawing", 0, None)
-    pictures = draw_pictures(
-        seen.points,
-        [asked],
-        seen.scores,
-        top_k=request.top_k,
-        seed=request.seed,
-        projection=request.projection,
-        open_on=request.open_on,
-        sprites=request.sprites,
-        tabulate=tabulate,
-        progress=progress,
-        laid=_lay(base, seen.points, seen.scores.metric),
-    )
+    pictures, rows = draw(request, seen, [asked], progress, _lay(base, seen.points, seen.scores.metric))
     location = base.run.facts["source"]["location"] if ground.source is None else ground.source.location
-    check = _base_check(base)
+    check = base.check()
     if check is None and ground.source is not None:
         check = check_model(model, seen.points, progress)
     facts = facts_of(request, location, ground.collection, [asked], model, check, seen, pictures)
@@ -229,7 +158,7 @@ def ask(
             )
     progress("writing", 0, None)
     with publish.stage(logdir, name) as staging:
-        fill(request, staging, contents_of(request, tabulate(seen.points), pictures, facts, picture=False))
+        fill(request, staging, contents_of(request, rows, pictures, facts, picture=False))
         publish_whole(staging)
     return open_run(logdir / name)
 
@@ -283,8 +212,8 @@ def _rank(base: Base, ground: Ground, asked: Question, request: ExportRequest) -
             return seen, ground
         except ExporterError as error:
             ground = _without_source(base, error, ground.place)
-    chunks = _chunks(base)
-    scores = _scan([chunks], asked, request)
+    chunks = base.chunks()
+    scores = scan([chunks], _query(asked, request))
     return _seen(scores, np.arange(len(chunks)), [chunks], f"the run {base.run.name}", asked, request), ground
 
 
@@ -300,7 +229,7 @@ def _score_on_the_map(base: Base, asked: Question, request: ExportRequest, rows:
             ids.extend(batch.ids)
             yield batch
 
-    scores = _scan(noted(rows.batches(texts=bool(asked.answers))), asked, request)
+    scores = scan(noted(rows.batches(texts=bool(asked.answers))), _query(asked, request))
     at = base.row_of
     shown = np.array([at(chunk) >= 0 for chunk in ids])
     shown &= np.isfinite(scores.distances[0])
@@ -318,15 +247,14 @@ def _score_on_the_map(base: Base, asked: Question, request: ExportRequest, rows:
 def _seen(
     scores: Scores, positions: Int64, shown: Iterable[Batch], rule: str, asked: Question, request: ExportRequest
 ) -> Seen:
-    own = np.array([question_distance(asked.vector, scores.metric)])
-    return Seen(scores, positions, arrange(shown, positions, [asked], scores, own, request.top_k), rule)
+    query = _query(asked, request)
+    return Seen(scores, positions, shown_points(shown, positions, query, scores, request.top_k), rule)
 
 
-def _scan(batches: Iterable[Batch], asked: Question, request: ExportRequest) -> Scores:
-    metric = request.metric
-    if metric == "auto":
+def _query(asked: Question, request: ExportRequest) -> Query:
+    if request.metric == "auto":
         raise UsageError("the run doesn't say its metric: export it again")
-    return scan(batches, [asked], request.matchers(), metric)
+    return Query([asked], request.matchers(), request.metric)
 
 
 def _lay(base: Base, points: Points, metric: Space) -> Laid | None:
@@ -342,80 +270,3 @@ def _lay(base: Base, points: Points, metric: Space) -> Laid | None:
     layouts = {layout["name"]: layout for layout in base.run.facts["layouts"]}
     trusted = layouts[MAP]["trustworthiness"], layouts.get(FLAT, {}).get("trustworthiness")
     return Laid(places, flat, layouts[MAP]["made_by"], trusted)
-
-
-def _found_beside(run: Run) -> Path | None:
-    """The directory beside the log directory from which the run was made, where it still is."""
-    way = run.facts["source"].get("from_logdir")
-    place = None if way is None else run.path.parent / way
-    if place is None:
-        return None
-    project = run.path.parent.absolute().parent.resolve()
-    return place if place.exists() and place.resolve().is_relative_to(project) else None
-
-
-def _recorded(base: Base) -> Collection:
-    """The collection as the run knows it; its rows are those of the run."""
-    facts = base.run.facts["source"]
-    return Collection(
-        name=facts["collection"],
-        rows=len(base.cells),
-        dimension=base.vectors.shape[1],
-        space=facts["space"],
-        space_from=facts["space_from"],
-        database=facts["database"],
-    )
-
-
-def _chunks(base: Base) -> Batch:
-    """The run's own chunks, as far as metadata.tsv tells of them: texts as they were cut."""
-    names, rows = _table(base.run)
-    kept = [row for row in rows if row[names.index("is_question")] != "true"]
-    original = {column: key for key, column in base.run.facts["renamed"].items()}
-    own = [name for name in names if name not in FIXED_COLUMNS and name != LINES]
-    columns = {name: _values([row[names.index(name)] for row in kept]) for name in ("source", "page", "text", *own)}
-    metadatas = [
-        {
-            original.get(name, name): value
-            for name in ("source", "page", *own)
-            if (value := columns[name][row]) is not None
-        }
-        for row in range(len(kept))
-    ]
-    texts = [None if text is None else str(text) for text in columns["text"]]
-    return Batch(list(base.cells), base.vectors, texts, metadatas)
-
-
-def _values(cells: Sequence[str]) -> list[MetadataValue | None]:
-    """Numbers where all cells are numbers, as the page takes them; None for what was missing."""
-    try:
-        numbers = [float(cell) for cell in cells]
-    except ValueError:
-        return [None if cell == MISSING_TEXT else cell for cell in cells]
-    return [
-        None if cell == MISSING_NUMBER else int(number) if number.is_integer() else number
-        for cell, number in zip(cells, numbers, strict=True)
-    ]
-
-
-def _table(run: Run) -> tuple[list[str], list[list[str]]]:
-    try:
-        with manifest.located(run.path, run.facts, folder.METADATA).open(encoding="utf-8") as file:
-            names, rows = read_as_the_page_does(file)
-            return names, list(rows)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{run.path / folder.METADATA} can't be read ({error}): export the run again") from error
-
-
-def _vectors(run: Run) -> Float32:
-    entry = next(entry for entry in run.facts["tensors"] if entry["kind"] == "vectors")
-    vectors = read_shown(run.path, entry)
-    return vectors[:, : run.facts["source"]["dimension"]]  # without the zeros that the Projector wants
-
-
-def _base_check(base: Base) -> ModelCheck | None:
-    """What comparing the model with the collection said when the base was exported."""
-    facts = base.run.facts["model"]
-    if facts["median_cosine"] is None:
-        return None
-    return ModelCheck(facts["chunks_checked"], facts["median_cosine"], facts["chunks_fell_out"])

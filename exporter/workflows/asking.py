@@ -22,7 +22,8 @@ from exporter.sources import NO_ACCESS, Access
 if TYPE_CHECKING:
     from exporter.embedding.encoders import Encoder
     from exporter.embedding.models import Model
-    from exporter.workflows.ask import Allowed, Base, Ground
+    from exporter.workflows.ask import Allowed, Ground
+    from exporter.workflows.base import Base
 
 _NOTED = "runs"
 """The file in which a server's temporary runs are noted, so that what a killed one leaves is known."""
@@ -112,14 +113,14 @@ class Asking:
         return self._logdir / run
 
     def _read_base(self, run: str) -> Base:
-        from exporter.workflows import ask
+        from exporter.workflows.base import read_base
 
         path = self._path(run)
         with suppress(OSError):
             stamp = (run, (path / manifest.MANIFEST).stat().st_mtime_ns, (path / manifest.MANIFEST).stat().st_ino)
             if self._base is None or self._base[0] != stamp:
                 self._base = None
-                self._base = (stamp, ask.read_base(path))
+                self._base = (stamp, read_base(path))
             return self._base[1]
         raise OutputError(f"the run {run} is gone: choose another one")
 

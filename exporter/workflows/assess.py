@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 
 from exporter.embedding.check import ALIKE
-from exporter.errors import QueryError
 from exporter.evaluation.findings import Finding, ModelFacts, Texts, find_all
 from exporter.evaluation.lexical import Words, beside
 from exporter.evaluation.metrics import DEPTH, Judged, nowhere, score, summarise
@@ -18,29 +17,16 @@ from exporter.evaluation.question_sets import Asked, QuestionSet, Target
 from exporter.evaluation.relevance import Borders, Documents, Right, words_decide
 from exporter.evaluation.verdicts import ANSWER_UNKNOWN, Evidence, Verdict, decide
 from exporter.records import Batch, Float32, Float64, Int64, Nearest, Progress, Space, source_of
-from exporter.retrieval.answers import Matcher, holding, match_any
+from exporter.retrieval.answers import Matcher, holding
 from exporter.retrieval.distance import pair_distances
 from exporter.retrieval.nearest import Ranker, count_nearer
 from exporter.sources import Rows
 from exporter.workflows.assessment import Assessed, Assessment, Setting
 from exporter.workflows.checks import ask_the_index, cosines_again, is_lost, model_facts, rounding
+from exporter.workflows.collections import refuse_none
 
 MEASURED = 2000
 """How many texts are counted in the model's tokens."""
-
-
-def matchers_of(asked: QuestionSet, how: str, accents: bool, threshold: float) -> list[Matcher | None]:
-    """What finds an answer to each question in a text; None where it has none.
-
-    Raises QueryError for an answer that is no regular expression, with the line where it stands.
-    """
-    found: list[Matcher | None] = []
-    for one in asked.questions:
-        try:
-            found.append(match_any(one.answers, how, accents=accents, threshold=threshold) if one.answers else None)
-        except QueryError as error:
-            raise QueryError(f"{one.where}: {error}") from None
-    return found
 
 
 @dataclass(frozen=True)
@@ -155,8 +141,7 @@ def _look(asked: _Set, setting: Setting, progress: Progress, rows: Rows) -> _See
     """One pass for ranks, right chunks and texts; one more for the ranks of right chunks far down, and one for answers
     across borders, where some are.
     """
-    if rows.count == 0:
-        raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
+    refuse_none(rows)
     ranker = Ranker(asked.vectors, setting.metric, max(DEPTH, setting.top_k))
     right, texts, documents, deciding = Right(asked.asked), Texts(), Documents(), asked.deciding
     words = Words() if setting.words else None

@@ -11,6 +11,7 @@ from exporter.embedding.models import Model
 from exporter.errors import ExporterError
 from exporter.evaluation.findings import ModelFacts
 from exporter.records import Batch, Float32, Int64, Progress, Space
+from exporter.runs.points import Points
 from exporter.workflows.assessment import Setting
 
 CHECKED = 64
@@ -35,6 +36,15 @@ def embed_again(
     spread = [rows[i] for i in np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
     progress("checking the model", 0, None)
     return compare(vectors[spread], model.embed_chunks([str(texts[row]) for row in spread]))
+
+
+def check_model(model: Model | None, points: Points, progress: Progress) -> ModelCheck | None:
+    """What some of the shown chunks say of the model; None where there is none, or no chunk has a text."""
+    if model is None:
+        return None
+    chunks = np.flatnonzero(~points.is_question)
+    texts = [points.texts[row] for row in chunks.tolist()]
+    return embed_again(model, points.vectors[chunks], texts, CHECKED_FOR_ONE, progress)
 
 
 def model_facts(model: Model | None, sample: Batch, progress: Progress) -> tuple[ModelFacts, ModelCheck | None]:

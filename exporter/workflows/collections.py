@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from exporter.errors import CollectionError
+from exporter.errors import CollectionError, QueryError
 from exporter.records import Collection, Notice, no_notice
-from exporter.sources import NO_ACCESS, Access, Source, open_source, where
+from exporter.sources import NO_ACCESS, Access, Rows, Source, open_source, where
 from exporter.workflows.request import RankingRequest
 
 
@@ -52,6 +52,12 @@ def choose(source: Source, name: str | None, database: str | None) -> Collection
     if chosen.rows == 0:
         raise CollectionError(f"the collection {chosen.name!r} is empty: add some chunks first")
     return chosen
+
+
+def refuse_none(rows: Rows) -> None:
+    """Raises QueryError when the filter leaves no chunk."""
+    if rows.count == 0:
+        raise QueryError("the filter leaves no chunk of the collection: loosen --where or --where-document")
 
 
 def _listed(names: Sequence[str]) -> str:

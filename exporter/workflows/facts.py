@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,13 +15,13 @@ import numpy as np
 
 from exporter.embedding.check import ModelCheck
 from exporter.embedding.models import Model
-from exporter.records import CHUNKING, Collection, Int64, ManyScores, Question, Scores
-from exporter.runs.points import CHUNK, Points
+from exporter.records import CHUNKING, Collection, Int64, Question
+from exporter.runs.points import CHUNK
 from exporter.runs.sprites import Glyph
 from exporter.sources import is_server
 from exporter.workflows.assessment import Assessment
-from exporter.workflows.partial_read import PartRead
 from exporter.workflows.pictures import Pictures
+from exporter.workflows.ranking import Seen
 from exporter.workflows.request import ExportRequest
 
 DISTANCES = {
@@ -30,24 +29,6 @@ DISTANCES = {
     "cosine": "1 - cosine",
     "ip": "1 - dot product",
 }
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What one reading of the collection gave: scores of all of it, and the rows that are shown."""
-
-    scores: Scores | ManyScores
-    positions: Int64
-    points: Points
-    rule: str
-    unknown: Sequence[str] = ()
-    """Ids that an application returned, and the collection has not."""
-    longest_lock: float | None = None
-    """Seconds for which a writer was kept waiting, at most."""
-    copied: str | None = None
-    """Why a private copy was read in the place of the source."""
-    part: PartRead | None = None
-    """What was read, where that was not all."""
 
 
 def facts_of(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,10 +19,9 @@ from exporter.embedding import models
 from exporter.embedding.check import compare
 from exporter.engines import Engine, Local
 from exporter.errors import ModelError, NetworkError, UsageError
-from exporter.ingestion import Failed, LeftOut, Outcome, Text, Unreadable
-from exporter.ingestion.addresses import canonical
-from exporter.ingestion.crawl import ENDLESS, MORE, NO_TEXT, SILENCE, Website
-from exporter.ingestion.files import identity_of, is_gone, read_files
+from exporter.ingestion import Outcome, Text, Unreadable
+from exporter.ingestion.crawl import Website
+from exporter.ingestion.files import read_files
 from exporter.ingestion.split import SPLITTER, Chunk, Cutting
 from exporter.ingestion.state import Journal
 from exporter.ingestion.store import Stored
@@ -39,6 +38,7 @@ from exporter.records import (
 )
 from exporter.sources import NO_ACCESS
 from exporter.workflows.ingest_request import IngestRequest
+from exporter.workflows.ingest_tally import Ingested, Tally
 from exporter.workflows.ingest_target import VERSION, open_target
 from exporter.workflows.ingest_work import Cut, Job, cutter, embed, embedder, failed, job_of, load_model, name_of
 
@@ -53,31 +53,6 @@ USUAL: Mapping[str, tuple[int, int]] = MappingProxyType({"characters": (1000, 10
 """Size and overlap of a chunk, by unit. 200 tokens are read whole by most models, 1000 characters of prose by many."""
 
 PAGES, CHUNKS = "pages", "chunks"
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """What an ingest did. `chunks` = `added` + `unchanged`; `gone` counts stale ones that stay without `--prune`."""
-
-    collection: str
-    pages: int
-    failed: tuple[Failed, ...]
-    left_out: Mapping[str, int]
-    chunks: int
-    added: int
-    unchanged: int
-    updated: int
-    removed: int
-    gone: int
-    model: str
-    warnings: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it."""
-        shown = {name: getattr(self, name) for name in ("collection", "pages", "chunks", "added", "unchanged")}
-        shown |= {name: getattr(self, name) for name in ("updated", "removed", "gone", "model")}
-        failed = [{"url": one.source, "why": one.why} for one in self.failed]
-        return {**shown, "failed": failed, "left_out": dict(self.left_out), "warnings": list(self.warnings)}
 
 
 def ingest(
@@ -109,7 +84,7 @@ def write_ingest(request: IngestRequest, progress: Progress = no_progress, notic
         model = load_model(request, target.collection, notice)
         cutting = _cutting(request, target.collection, model)
         facts = _facts(request, target.collection, model, cutting)
-        tally = Tally(longest=model.longest, base=target.base)
+        tally = Tally(request, model.name, model.longest, target.base)
         with _journal(request, target.state) as journal, target.write(facts) as stored:
             if target.collection is not None and not target.is_own:
                 _refuse_another_model(stored, model, target.collection)
@@ -117,42 +92,13 @@ def write_ingest(request: IngestRequest, progress: Progress = no_progress, notic
             work = Work(request, target.collection, model, cutting)
             _store_all(_windows(_chunks(outcomes, work, engine, tally)), stored, work, engine, tally, progress)
             if not tally.chunks:
-                raise NetworkError(_nothing(tally))
-            stale = _stale(request, stored, tally)
+                raise NetworkError(tally.nothing())
+            stale = tally.stale(stored.own())
             if request.prune:
                 stored.remove(stale)
             if target.collection is not None and (target.is_own or not target.collection.rows):
                 stored.describe_anew(facts)
-    return _result(request, tally, model, stale)
-
-
-@dataclass
-class Tally:
-    """What has come so far. `longest`: how many tokens the model reads, where that is known; `base`: where the paths
-    of files are written from, as their names in `failed`, `met` and `read`.
-    """
-
-    longest: int | None = None
-    base: Path = Path()
-    pages: int = 0
-    chunks: int = 0
-    added: int = 0
-    updated: int = 0
-    too_long: int = 0
-    failed: dict[str, Failed] = field(default_factory=dict)
-    left_out: Counter[str] = field(default_factory=Counter)
-    met: set[str] = field(default_factory=set)
-    """Sources that were begun: none is read twice."""
-    read: set[str] = field(default_factory=set)
-    """Sources that were read to their end: what is stored of them and has not come again is gone."""
-    ids: set[str] = field(default_factory=set)
-    sites: list[Website] = field(default_factory=list)
-    unseen: int = 0
-    """Chunks of these websites whose pages were not met, in a crawl that did not see all."""
-
-    def name(self, outcome: Text | Failed) -> str:
-        """An address; of a file one name, whatever way its path is written."""
-        return outcome.source if outcome.path is None else identity_of(outcome.path, self.base)
+    return tally.result(stale)
 
 
 def _refuse_another_model(stored: Stored, model: models.Model, collection: Collection) -> None:
@@ -236,11 +182,11 @@ def _outcomes(request: IngestRequest, journal: Journal | None, tally: Tally, pro
     for url in request.urls:
         site = Website(url, request.rules, kept=journal)
         tally.sites.append(site)
-        before = len(tally.met) + len(tally.failed)
+        before = tally.outcomes
         for outcome in site.outcomes():
             progress(PAGES, before + site.fetched, before + min(site.fetched + site.queued, request.max_pages))
             yield outcome
-    before = len(tally.met) + len(tally.failed)
+    before = tally.outcomes
     files = read_files(request.files, exclude=request.exclude, text_column=request.text_column)
     for count, outcome in enumerate(files, start=before + 1):
         progress(PAGES, count, None)
@@ -275,13 +221,13 @@ class Work:
 
 def _chunks(outcomes: Iterable[Outcome], work: Work, engine: Engine, tally: Tally) -> Iterator[Chunk]:
     """The chunks of all that can be read; what can't is counted."""
-    new = (one for one in outcomes if _is_new(one, tally))
+    new = (one for one in outcomes if not isinstance(one, Text) or tally.begin(one))
     if isinstance(engine, Local):
         for outcome in new:  # a long file is not read whole before its first chunks are stored
             if isinstance(outcome, Text):
                 yield from _chunks_of(outcome, work.cutting, tally)
             else:
-                _count(outcome, tally)
+                tally.count(outcome)
         return
     under_way: deque[Outcome] = deque()
 
@@ -294,27 +240,9 @@ def _chunks(outcomes: Iterable[Outcome], work: Work, engine: Engine, tally: Tall
         outcome = under_way.popleft()
         if isinstance(outcome, Text) and cut is not None:
             yield from cut.chunks
-            _finish(outcome, cut.fault, tally, some=bool(cut.chunks))
+            tally.finish(outcome, cut.fault, some=bool(cut.chunks))
         elif not isinstance(outcome, Text):
-            _count(outcome, tally)
-
-
-def _is_new(outcome: Outcome, tally: Tally) -> bool:
-    """Whether it is not read already, by whatever way its path is written."""
-    if not isinstance(outcome, Text):
-        return True
-    name = tally.name(outcome)
-    if name in tally.met:
-        return False
-    tally.met.add(name)
-    return True
-
-
-def _count(outcome: Failed | LeftOut, tally: Tally) -> None:
-    if isinstance(outcome, Failed):
-        tally.failed[tally.name(outcome)] = outcome
-    else:
-        tally.left_out[outcome.why] += 1
+            tally.count(outcome)
 
 
 def _chunks_of(text: Text, cutting: Cutting, tally: Tally) -> Iterator[Chunk]:
@@ -325,19 +253,7 @@ def _chunks_of(text: Text, cutting: Cutting, tally: Tally) -> Iterator[Chunk]:
             yield chunk
     except Unreadable as error:
         fault = failed(text, error)
-    _finish(text, fault, tally, some=some)
-
-
-def _finish(text: Text, fault: Failed | None, tally: Tally, *, some: bool) -> None:
-    name = tally.name(text)
-    if fault is not None:
-        tally.failed[name] = fault
-        return
-    tally.read.add(name)
-    if some:
-        tally.pages += 1
-    else:
-        tally.left_out[NO_TEXT] += 1
+    tally.finish(text, fault, some=some)
 
 
 def _windows(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
@@ -389,77 +305,3 @@ def _store_all(
         tally.added += len(window.new)
         tally.updated += len(window.moved)
         progress(CHUNKS, tally.chunks, None)
-
-
-def _stale(request: IngestRequest, stored: Stored, tally: Tally) -> list[str]:
-    """The chunks that an ingest stored and that are not in their source any more, as far as this run can tell.
-
-    Where a page failed for now, or the walk was cut short, what was not met may still be there.
-    """
-    return [key for key, name in stored.own() if key not in tally.ids and _is_gone(name, request, tally)]
-
-
-def _is_gone(name: str, request: IngestRequest, tally: Tally) -> bool:
-    if name in tally.failed:
-        return tally.failed[name].gone
-    if name in tally.read:
-        return True
-    url = canonical(name) if "://" in name else None
-    if url is None:
-        return is_gone(name, tally.base, request.files)
-    sites = [site for site in tally.sites if site.scope.holds(url)]
-    if sites and all(site.complete for site in sites):
-        return True
-    tally.unseen += bool(sites)
-    return False
-
-
-# ---------------------------------------------------------------- telling
-
-
-def _nothing(tally: Tally) -> str:
-    if not tally.failed:
-        return "nothing was stored: what was read holds no text"
-    first = next(iter(tally.failed.values()))
-    more = f" (and {len(tally.failed) - 1:,} more)" if len(tally.failed) > 1 else ""
-    return f"nothing was stored: {first.source}: {first.why}{more}"
-
-
-def _result(request: IngestRequest, tally: Tally, model: models.Model, stale: Sequence[str]) -> Ingested:
-    warnings = []
-    if tally.too_long:
-        warnings.append(
-            f"{tally.too_long:,} of {tally.added:,} new chunks are longer than the {tally.longest} tokens that "
-            f"{model.name} reads: their ends are not in their vectors; a smaller --chunk-size, or --chunk-unit tokens"
-        )
-    cut = tally.left_out[MORE]
-    if cut:
-        warnings.append(f"{cut:,} pages that were found were not read: --max-pages {request.max_pages} was reached")
-    if tally.left_out[SILENCE]:
-        warnings.append(f"a website stopped answering: {tally.left_out[SILENCE]:,} pages that were found were not read")
-    if tally.left_out[ENDLESS]:
-        warnings.append(
-            f"{tally.left_out[ENDLESS]:,} pages look as if they went on for ever, and were not read: a higher "
-            "--max-pages may let more of them in"
-        )
-    if tally.unseen and request.prune:
-        warnings.append(
-            f"{tally.unseen:,} stored chunks stay, though their pages were not met: some pages of their website were "
-            "not read, and may lead to them"
-        )
-    if stale and not request.prune:
-        warnings.append(f"{len(stale):,} stored chunks are gone from their sources: --prune removes them")
-    return Ingested(
-        collection=request.collection,
-        pages=tally.pages,
-        failed=tuple(tally.failed.values()),
-        left_out=dict(sorted(tally.left_out.items())),
-        chunks=tally.chunks,
-        added=tally.added,
-        unchanged=tally.chunks - tally.added,
-        updated=tally.updated,
-        removed=len(stale) if request.prune else 0,
-        gone=0 if request.prune else len(stale),
-        model=model.name,
-        warnings=tuple(warnings),
-    )

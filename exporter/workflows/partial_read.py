@@ -7,16 +7,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from exporter.errors import ExporterError, UsageError
-from exporter.records import Batch, Collection, Int64, Progress, Question, Scores, Space
-from exporter.retrieval.answers import Matcher
+from exporter.records import Batch, Collection, Int64, Progress, Question, Scores
 from exporter.retrieval.sample import Drawn, draw, estimated_ranks
-from exporter.retrieval.scan import scan
-from exporter.sources import Filter, Source, is_server
+from exporter.retrieval.scan import Query, scan
+from exporter.sources import Filter
 from exporter.sources.changes import Changed
 from exporter.sources.paging import ClientSource, PagedRows
 from exporter.workflows.request import ExportRequest
@@ -77,23 +76,14 @@ class PartRead:
         ]
 
 
-def reads_a_part(source: Source, request: ExportRequest, collection: Collection) -> TypeGuard[ClientSource]:
-    """Is only a part read? Raises UsageError where that is asked for, and can't be."""
-    possible = is_server(request.source) and request.question_set is None
-    if request.read == "sample" and not possible:
-        raise UsageError(
-            "--read sample is for one or some questions to a server: a directory, a live collection and a question set "
-            "are read whole"
-        )
-    far = request.read == "auto" and request.engine == "local" and collection.rows > FAR * request.max_points
-    return possible and isinstance(source, ClientSource) and (far or request.read == "sample")
+def reads_a_part(request: ExportRequest, rows: int) -> bool:
+    """Of a server that holds so many rows, is only a part read?"""
+    return request.read == "sample" or (request.read == "auto" and rows > FAR * request.max_points)
 
 
 def read_part(
     request: ExportRequest,
-    questions: Sequence[Question],
-    matchers: Sequence[Matcher | None],
-    metric: Space,
+    query: Query,
     source: ClientSource,
     collection: Collection,
     places: dict[str, int | None],
@@ -104,6 +94,7 @@ def read_part(
 
     The places are filled in. Raises `Changed`.
     """
+    questions, metric = query.questions, query.metric
     room = request.max_points - len(questions)
     named = max(request.top_k, min(NAMED, room // (2 * len(questions)), source.page, rows.count))
     if metric != collection.space:
@@ -135,9 +126,9 @@ def read_part(
         batches.append(batch)
         progress("reading", sum(map(len, batches)), len(drawn.ids))
     _settle(places, drawn)
-    scores = _estimated(scan(batches, questions, matchers, metric), hits, drawn)
-    asked = any(question.answers for question in questions)
-    return PartRead(scores, batches, int(drawn.by_lot.sum()), named, asked and searched and not unsearched, unsearched)
+    scores = _estimated(scan(batches, query), hits, drawn)
+    searched &= query.has_answers and not unsearched
+    return PartRead(scores, batches, int(drawn.by_lot.sum()), named, searched, unsearched)
 
 
 def _estimated(scores: Scores, hits: Sequence[Sequence[str]], drawn: Drawn) -> Scores:

@@ -6,11 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from exporter.embedding import models
-from exporter.embedding.cache import users_cache
-from exporter.errors import ModelError, QueryError, UsageError
+from exporter.embedding.models import Model
+from exporter.errors import QueryError
 from exporter.evaluation.question_sets import QuestionSet, from_records, read_qrels, read_questions
 from exporter.records import Collection, Float32, Notice, Progress
 from exporter.retrieval.answers import Matcher
@@ -18,9 +15,8 @@ from exporter.sources import Source
 from exporter.workflows.assess import assess
 from exporter.workflows.assessment import Assessment, Setting
 from exporter.workflows.checks import CHECKED
-from exporter.workflows.request import RankingRequest, read_vectors
-
-EMBEDDED_AT_ONCE = 64
+from exporter.workflows.question_vectors import embed_questions
+from exporter.workflows.request import RankingRequest
 
 
 def load_set(questions: str | Path | Iterable[Mapping[str, Any]], qrels: str | Path | None = None) -> QuestionSet:
@@ -47,9 +43,10 @@ def judge_set(
     collection: Collection,
     progress: Progress,
     notice: Notice,
-) -> tuple[Assessment, Float32, models.Model | None]:
+) -> tuple[Assessment, Float32, Model | None]:
     """What becomes of each question; their (q, d) vectors, and the model that made them, None when a file did."""
-    vectors, model = _embed(asked, collection, request, progress, notice)
+    texts = [one.text for one in asked.questions]
+    vectors, model = embed_questions(texts, request, collection, CHECKED + len(texts), progress, notice)
     setting = Setting(
         source,
         collection,
@@ -62,30 +59,3 @@ def judge_set(
         request.words,
     )
     return assess(asked, matchers, vectors, setting, progress), vectors, model
-
-
-def _embed(
-    asked: QuestionSet, collection: Collection, request: RankingRequest, progress: Progress, notice: Notice
-) -> tuple[Float32, models.Model | None]:
-    texts, given = [one.text for one in asked.questions], request.question_vector
-    if given is not None:
-        vectors = read_vectors(given)
-        if len(vectors) != len(texts):
-            raise UsageError(f"{given} holds {len(vectors)} vectors for {len(texts)} questions")
-        return models.fit(vectors, collection, f"the vectors in {given}"), None
-    progress("loading the model", 0, None)
-    cache = users_cache() if request.cache else None
-    model = models.load_model(request.model, collection, request.base_url, cache)
-    if model.host:
-        most = CHECKED + len(texts)
-        asking = "1 question" if len(texts) == 1 else f"{len(texts):,} questions"
-        notice(f"{asking}, and up to {most:,} chunks to check the model, are sent to {model.host}")
-    parts: list[Float32] = []
-    for start in range(0, len(texts), EMBEDDED_AT_ONCE):
-        progress("embedding the questions", start, len(texts))
-        parts.append(model.embed_questions(texts[start : start + EMBEDDED_AT_ONCE]))
-        if start == 0:
-            models.fit(parts[0], collection, f"the model {model.name}")
-    if len({part.shape[1] for part in parts}) > 1:
-        raise ModelError(f"the model {model.name} gives vectors of several dimensions")
-    return np.concatenate(parts), model

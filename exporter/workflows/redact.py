@@ -23,6 +23,7 @@ from exporter.sharing.archive import plain_name
 from exporter.sharing.parquet import POINTS
 from exporter.sharing.picture import stored_panels
 from exporter.workflows.boards import stored_boards
+from exporter.workflows.extras import extras_of, parquet_of
 from exporter.workflows.facts import lost_hits
 from exporter.workflows.run import Run, open_run
 
@@ -79,8 +80,6 @@ def redacted_copy(run: Run, redaction: Redaction, into: Path) -> Run:
 
     Raises UsageError for a column that is not there, OutputError when the run is not whole.
     """
-    from exporter.workflows.export import extras_of, points_of
-
     facts = run.facts
     table, tensors, flat = stored(run)
     table, tensors, left = redact(table, tensors, facts, redaction)
@@ -100,7 +99,7 @@ def redacted_copy(run: Run, redaction: Redaction, into: Path) -> Run:
         halves = None if flat is None else stored_panels(run.path, facts)
         extras = extras_of(left, halves, **glyphs)
     if POINTS in facts["files"]:
-        extras[POINTS] = points_of(table, tensors, flat)
+        extras[POINTS] = parquet_of(table, tensors, flat)
     contents = folder.Contents(tensors, table, left, flat, extras, stored_boards(run.path, left, away))
     folder.fill(
         copy, contents, now=time.time(), vectors_tsv=manifest.located(run.path, facts, folder.VECTORS).is_file()

@@ -12,13 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from exporter.embedding.encoders import Encoder
 from exporter.engines import EngineName, check_engine
-from exporter.errors import UsageError
+from exporter.errors import QueryError, UsageError
 from exporter.evaluation.question_sets import QuestionSet
-from exporter.records import Answer, Collection, Float32, Space
+from exporter.records import Answer, Collection, Space
 from exporter.retrieval.answers import FUZZY, MATCHES, Matcher, match_any
 from exporter.retrieval.distance import METRICS
 from exporter.runs.folder import TensorFormat
@@ -26,7 +24,6 @@ from exporter.runs.redaction import Redaction
 from exporter.runs.verify import ROWS_SHOWN
 from exporter.sharing.parquet import check_installed
 from exporter.sources import NO_ACCESS, Access, Filter, is_server
-from exporter.workflows.assess import matchers_of
 from exporter.workflows.pictures import OpenOn, Projection
 
 Read = Literal["auto", "whole", "sample"]
@@ -76,8 +73,21 @@ class RankingRequest:
         return collection.space if self.metric == "auto" else self.metric
 
     def matchers_of(self, asked: QuestionSet) -> list[Matcher | None]:
-        """What finds the answers to each question of a set; None where ids decide."""
-        return matchers_of(asked, self.answer_match, not self.ignore_accents, self.fuzzy_threshold)
+        """What finds an answer to each question of a set in a text; None where it has none.
+
+        Raises QueryError for an answer that is no regular expression, with the line where it stands.
+        """
+        found: list[Matcher | None] = []
+        for one in asked.questions:
+            try:
+                found.append(self.matcher(one.answers) if one.answers else None)
+            except QueryError as error:
+                raise QueryError(f"{one.where}: {error}") from None
+        return found
+
+    def matcher(self, answers: Sequence[Answer]) -> Matcher:
+        """What finds any of these answers. Raises QueryError for one that is no regular expression."""
+        return match_any(answers, self.answer_match, accents=not self.ignore_accents, threshold=self.fuzzy_threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +139,11 @@ class ExportRequest(RankingRequest):
             raise UsageError(
                 "--engine ray is for a server's collection and one or some questions: a directory is read by this "
                 "machine, a question set too"
+            )
+        if self.read == "sample" and (not is_server(self.source) or self.question_set is not None):
+            raise UsageError(
+                "--read sample is for one or some questions to a server: a directory, a live collection and a question "
+                "set are read whole"
             )
         if self.engine == "ray" and self.read == "sample":
             raise UsageError("--engine ray reads all chunks: leave --read sample away")
@@ -191,21 +206,20 @@ class ExportRequest(RankingRequest):
         return Redaction(text=not self.text, ids=self.anonymize_ids, cells=tuple(self.redact))
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The questions' texts; where only a vector was given, a name for it."""
+        if self.questions or self.question_vector is None:
+            return self.questions
+        return (f"the vector in {self.question_vector.name}",)
+
+    @property
     def set_name(self) -> str:
         """What a run of the set is named after."""
         return Path(self.question_set).stem if isinstance(self.question_set, (str, Path)) else "questions"
 
-    def matchers(self) -> list[Matcher | None]:
-        """What finds the answers to each question; one at least."""
-        return [
-            match_any(
-                self.answers_to(question),
-                self.answer_match,
-                accents=not self.ignore_accents,
-                threshold=self.fuzzy_threshold,
-            )
-            for question in range(max(1, len(self.questions)))
-        ]
+    def matchers(self) -> list[Matcher]:
+        """What finds the answers to each question."""
+        return [self.matcher(self.answers_to(question)) for question in range(len(self.texts))]
 
 
 def checked_name(run: str) -> str:
@@ -273,19 +287,3 @@ def _ids(found: Sequence[Any]) -> tuple[str, ...]:
     if not ids:
         raise UsageError("--retrieved holds no ids: give those that your application returned, one a line")
     return tuple(ids)
-
-
-def read_vectors(path: Path) -> Float32:
-    """(q, d) float32 from a .npy file, or from JSON: a list of numbers, or a list of such lists."""
-    try:
-        loaded = np.load(path, allow_pickle=False) if path.suffix == ".npy" else json.loads(path.read_text("utf-8"))
-        with np.errstate(over="ignore"):
-            vectors = np.atleast_2d(np.asarray(loaded, dtype=np.float32))
-    except Exception as error:  # a damaged header of a .npy raises nearly anything
-        why = " ".join(str(error).split())[:200]
-        raise UsageError(
-            f"--question-vector {path} can't be read as a .npy file or a JSON list of numbers: {why}"
-        ) from None
-    if vectors.ndim != 2 or not np.isfinite(vectors).all():
-        raise UsageError(f"--question-vector {path} does not hold finite numbers, one vector a question")
-    return vectors

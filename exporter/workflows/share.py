@@ -19,7 +19,7 @@ from exporter.serving.page import script, told_of
 from exporter.sharing.archive import pack
 from exporter.sharing.page import page
 from exporter.sharing.parquet import check_installed
-from exporter.workflows.export import points_of
+from exporter.workflows.extras import parquet_of
 from exporter.workflows.redact import redacted_copy, stored, stored_table, what_leaves
 from exporter.workflows.run import open_run
 
@@ -76,7 +76,7 @@ def share(
             if kind == "zip":
                 pack(found.path, found.facts, file)
             elif kind == "parquet":
-                file.write(points_of(*stored(found)))
+                file.write(parquet_of(*stored(found)))
             else:
                 box = told_of(found.path)
                 file.writelines(page(found.path, found.facts, box, script().decode(), map_only=map_only))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from exporter.engines import Engine
-from exporter.records import Collection, Int64, Progress, Question, Scores, Space
-from exporter.retrieval.answers import Matcher
-from exporter.retrieval.scan import Part, combine, score
+from exporter.records import Collection, Int64, Progress, Scores
+from exporter.retrieval.scan import Part, Query, combine, score
 from exporter.sources import Access
 from exporter.sources.paging import PagedRows, marks_of
 
@@ -24,9 +23,7 @@ def score_spread(
     source: Any,
     access: Access,
     collection: Collection,
-    questions: Sequence[Question],
-    matchers: Sequence[Matcher | None],
-    metric: Space,
+    query: Query,
     rows: PagedRows,
     page: int,
     progress: Progress,
@@ -39,34 +36,29 @@ def score_spread(
     shares = (ids[first : first + share] for first in range(0, len(ids), share))
     parts: list[Part] = []
     done = 0
-    for found, marks in engine.each(
-        partial(_scorer, source, access, collection, questions, matchers, metric), map(list, shares)
-    ):
+    for found, marks in engine.each(partial(_scorer, source, access, collection, query), map(list, shares)):
         rows.note(done, marks)
         parts += found
         done += len(marks)
         progress("reading", done, len(ids))
     rows.check()
-    return combine(parts, metric)
+    return combine(parts, query.metric)
 
 
 def _scorer(
     source: Any,
     access: Access,
     collection: Collection,
-    questions: Sequence[Question],
-    matchers: Sequence[Matcher | None],
-    metric: Space,
+    query: Query,
 ) -> Callable[[list[str]], tuple[list[Part], Int64]]:
     """A worker's own connection."""
     from exporter.sources.server import Server
 
     fetcher = Server(source, access).fetcher(collection)
-    texts = any(question.answers for question in questions)
 
     def score_share(ids: list[str]) -> tuple[list[Part], Int64]:
-        batches = list(fetcher.batches(ids, texts=texts, metadatas=False))
-        parts = [score(batch, questions, matchers, metric) for batch in batches]
+        batches = list(fetcher.batches(ids, texts=query.has_answers, metadatas=False))
+        parts = [score(batch, query) for batch in batches]
         return parts, np.concatenate([marks_of(batch) for batch in batches])
 
     return score_share

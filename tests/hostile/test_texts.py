@@ -13,7 +13,8 @@ from exporter.errors import QueryError, UsageError
 from exporter.evaluation.question_sets import read_qrels, read_questions
 from exporter.serving.asking import KINDS, LONGEST, Refusal, _read
 from exporter.sources.where import parse
-from exporter.workflows.request import read_retrieved, read_vectors
+from exporter.workflows.question_vectors import read_vectors
+from exporter.workflows.request import read_retrieved
 from tests.hostile.mutations import NASTY, changed, examples, harmless, leaves, mutated, values
 
 RECORDS = [

@@ -6,7 +6,7 @@ import pytest
 from exporter.layouts.pca import principal_axes
 from exporter.records import Batch, Question
 from exporter.retrieval.answers import match_any
-from exporter.retrieval.scan import scan
+from exporter.retrieval.scan import Query, scan
 from exporter.runs import folder
 from exporter.runs.metadata import table
 from exporter.runs.points import arrange
@@ -26,7 +26,7 @@ def make_points(rows=12, dimension=4, questions=1, top_k=3, metadatas=None, text
         metadatas or [{"source": f"doc{i % 3}.md", "page": i} for i in range(rows)],
     )
     asked = [Question(f"question {i}", vectors[i] + np.float32(0.01), ("text 8",)) for i in range(questions)]
-    scores = scan([batch], asked, [match_any(["text 8"])] * questions, "l2")
+    scores = scan([batch], Query(asked, [match_any(["text 8"])] * questions, "l2"))
     return arrange([batch], np.arange(rows), asked, scores, np.zeros(questions), top_k)
 
 

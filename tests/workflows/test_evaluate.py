@@ -13,9 +13,10 @@ from exporter.errors import QueryError, UsageError
 from exporter.evaluation.metrics import MEASURES
 from exporter.evaluation.question_sets import from_records
 from exporter.records import Batch, Collection
-from exporter.workflows.assess import assess, matchers_of
+from exporter.workflows.assess import assess
 from exporter.workflows.assessment import Setting
 from exporter.workflows.evaluate import thresholds, write_trec
+from exporter.workflows.request import RankingRequest
 from tests.conftest import collection, write_chroma
 from tests.sources.conftest import fingerprint
 from tests.workflows.test_export import Lookup
@@ -288,7 +289,7 @@ def test_no_vector():
 
     asked = from_records([{"question": "text 3", "answers": ["text 3."]}])
     setting = Setting(Source(), Collection("c", 30, 8, "l2", "x"), "l2", None, 10, index=False)
-    found = assess(asked, matchers_of(asked, "normalized", True, 90), VECTORS[3:4], setting, lambda *_: None)
+    found = assess(asked, RankingRequest(source=None).matchers_of(asked), VECTORS[3:4], setting, lambda *_: None)
     assert only(found).verdict.kind == "lost_by_index"
     assert only(found).verdict.evidence == "1 right chunk, but it has no vector"
 

@@ -10,7 +10,7 @@ from exporter.errors import OutputError, UsageError
 from exporter.runs.folder import METADATA
 from exporter.runs.metadata import LINES, read_as_the_page_does
 from exporter.runs.verify import faults, read_tensor
-from exporter.workflows.ask import read_base
+from exporter.workflows.base import read_base
 from exporter.workflows.compare import compare, join
 from tests.conftest import collection, write_chroma
 from tests.runs.test_dashboards import read, values

@@ -11,7 +11,7 @@ from exporter.evaluation.metrics import measures
 from exporter.records import Batch, Question
 from exporter.retrieval import scan as module
 from exporter.retrieval.answers import match_any
-from exporter.retrieval.scan import scan, survey
+from exporter.retrieval.scan import Query, scan, survey
 from exporter.runs.sprites import LEFT_OUT
 from exporter.runs.verify import faults, read_tensor
 from exporter.workflows.evaluate import EvaluateRequest, evaluate_and_export
@@ -192,9 +192,9 @@ def test_bookmarks_of_the_hardest(run):
 def test_bookmarks_within_the_cap(chroma, tmp_path, monkeypatch):
     """Rows times bookmarks stay below the cap: fewer questions have one, the legend always stays."""
     from exporter.runs import views as views_module
-    from exporter.workflows import export as export_module
+    from exporter.workflows import ranking as ranking_module
 
-    for where in (views_module, export_module):
+    for where in (views_module, ranking_module):
         monkeypatch.setattr(where, "MOST_ENTRIES", 58 * 8)
     run = ask(chroma, tmp_path)
     assert faults(run.path) == []
@@ -210,7 +210,7 @@ def test_many_are_what_few_are(monkeypatch):
     vectors[[5, 17]] = np.nan
     batch = Batch([f"id{i}" for i in range(60)], vectors, [f"<{i}>" for i in range(60)])
     asked = [Question(f"q{i}", vector, (f"<{3 * i}>", f"<{59 - i}>")) for i, vector in enumerate(vectors[30:41])]
-    dense = scan([batch], asked, [match_any(one.answers, "literal") for one in asked], "l2")
+    dense = scan([batch], Query(asked, [match_any(one.answers, "literal") for one in asked], "l2"))
     right = [{f"id{3 * i}", f"id{59 - i}"} for i in range(len(asked))]
     monkeypatch.setattr(module, "TABLES", 13 * 60 * 4)
     many = survey(lambda: [batch], 60, asked, right, "l2", top_k=7, drawn=[9, 2])

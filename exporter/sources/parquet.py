@@ -21,9 +21,13 @@ from exporter.sources import Filter, Place, Rows, place_of
 from exporter.sources import where as filters
 from exporter.sources.changes import Changed, until_unchanged
 from exporter.sources.configuration import space_of
+from exporter.sources.database import understood
 from exporter.sources.where import DOCUMENT, Condition
 
 T = TypeVar("T")
+
+NAMES = ("uuid", "name", "collection_uuid", "id")
+"""Columns in which every row has something."""
 
 COLLECTIONS, EMBEDDINGS = "chroma-collections.parquet", "chroma-embeddings.parquet"
 ROWS_AT_ONCE = 1000
@@ -129,8 +133,19 @@ class Parquet:
 
     def _parts(self, name: str, columns: list[str]) -> Iterator[Any]:
         with self._explained(name), self._pyarrow.parquet.ParquetFile(self.path / name) as file:
+            for column in columns:
+                self._refuse_other_kinds(column, file.schema_arrow.field(column).type)
             for part in file.iter_batches(ROWS_AT_ONCE, columns=columns):
+                for column in columns:
+                    if column in NAMES and part[column].null_count:
+                        raise ValueError(f"a row without {column}")
                 yield self._pyarrow.Table.from_batches([part])
+
+    def _refuse_other_kinds(self, column: str, kind: Any) -> None:
+        types = self._pyarrow.types
+        is_vector = types.is_list(kind) and types.is_floating(kind.value_type)
+        if not (is_vector if column == "embedding" else types.is_string(kind)):
+            raise ValueError(f"{column} is of type {kind}")
 
     @contextmanager
     def _explained(self, name: str) -> Iterator[None]:
@@ -163,7 +178,8 @@ class _Rows:
         for part in self._source.chunks_of(self._uuid, columns):
             matches = np.ones(part.num_rows, bool)
             if self._condition is not None:
-                matches = np.array(self._condition.matches([_record(row) for row in part.to_pylist()]), bool)
+                with understood(self._source.path / EMBEDDINGS):
+                    matches = np.array(self._condition.matches([_record(row) for row in part.to_pylist()]), bool)
             kept.append(start + np.flatnonzero(matches))
             start += part.num_rows
         self._check()
@@ -199,9 +215,10 @@ class _Rows:
 
     def _vectors(self, found: list[list[float] | None]) -> Float32:
         vectors = np.full((len(found), self._dimension), np.nan, np.float32)
-        for row, vector in enumerate(found):
-            if vector is not None and len(vector) == self._dimension:
-                vectors[row] = vector
+        with np.errstate(over="ignore"):  # infinity comes of that, which is refused by the chunk's id
+            for row, vector in enumerate(found):
+                if vector is not None and len(vector) == self._dimension:
+                    vectors[row] = vector
         return vectors
 
     def _check(self) -> None:

@@ -16,7 +16,6 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -226,6 +225,7 @@ class Snapshot:
                 with understood(self._database.file):
                     names = read_names(self._database, rowids) | self._added
                     records = self._records(rowids, texts=texts, metadatas=metadatas)
+                    documents = [_document(record) for record in records] if texts else ()
                     own = [_own_keys(record) for record in records] if metadatas else ()
                     vectors = self._vectors(page)
             except Damaged:
@@ -234,7 +234,7 @@ class Snapshot:
             batch = Batch(
                 [names.get(rowid, "") for rowid in rowids],  # one that is missing is gone, as the check says
                 vectors,
-                [cast("str | None", record.get(DOCUMENT)) for record in records] if texts else (),
+                documents,
                 own,
             )
             self._check()
@@ -294,6 +294,13 @@ def is_young(files: State) -> bool:
 def _last_write(files: State) -> int:
     pickled = files[0] is not None  # without it no persist was ever finished, and the other files mean nothing
     return max(file[1] for file in files if file is not None) if pickled else 0
+
+
+def _document(record: Record) -> str | None:
+    document = record.get(DOCUMENT)
+    if not isinstance(document, str | None):
+        raise TypeError(f"a document of type {type(document).__name__}")
+    return document
 
 
 def _own_keys(record: Record) -> Metadata | None:

@@ -103,6 +103,33 @@ def test_bytes_of_the_database(own, data):
     harmless(lambda: read_all(path))
 
 
+@pytest.mark.parametrize(
+    ("cells", "waiting"),
+    [
+        ("string_value = NULL, int_value = 5", None),
+        ("string_value = NULL, bool_value = 1", None),
+        (None, '{"chroma:document": 5}'),
+        (None, '{"chroma:document": ["a"]}'),
+    ],
+)
+def test_a_document_that_is_no_text(own, cells, waiting):
+    """In the tables or in the queue, it is refused."""
+    path = own()
+    with closing(sqlite3.connect(path / "chroma.sqlite3")) as database, database:
+        if cells:
+            database.execute(f"UPDATE embedding_metadata SET {cells} WHERE key = 'chroma:document'")
+        else:
+            database.execute(
+                "INSERT INTO embeddings_queue (operation, topic, id, encoding, metadata)"
+                " SELECT 2, topic, id, 'FLOAT32', ? FROM embeddings_queue WHERE operation = 0 LIMIT 1",
+                [waiting],
+            )
+    source = open_source(str(path))
+    with pytest.raises(SourceError, match=r"holds what Chroma never writes .*a document"):
+        for found in source.collections():
+            source.read(found, lambda rows: list(rows.batches(texts=True)))
+
+
 def test_a_table_that_contradicts_its_index(own):
     """Ids of which the index says that they are texts, and the table that they are bytes, are refused."""
     file = own() / "chroma.sqlite3"

@@ -109,6 +109,51 @@ def test_damaged_metadata_is_told(oldest):
         open_source(oldest).collections()
 
 
+OTHERS = [5, {"a": 1}, b"\xff", None]
+TEXTS = {COLLECTIONS: ("uuid", "name", "metadata"), EMBEDDINGS: ("collection_uuid", "id", "document", "metadata")}
+NOT_CHROMAS = [(name, column, other) for name, columns in TEXTS.items() for column in columns for other in OTHERS]
+NOT_CHROMAS += [(EMBEDDINGS, "embedding", other) for other in (*OTHERS, ["a"] * 5, [[1.0]] * 5)]
+
+
+@pytest.mark.parametrize(("name", "column", "value"), NOT_CHROMAS)
+def test_columns_of_other_kinds_are_told_in_one_line(oldest, name, column, value):
+    """A column that is missing (None), or holds what Chroma never wrote, is an error that names file and column."""
+    table = pyarrow.parquet.read_table(oldest / name)
+    place = table.schema.get_field_index(column)
+    rest = table.remove_column(place)
+    made = rest if value is None else rest.add_column(place, column, pyarrow.array([value] * table.num_rows))
+    pyarrow.parquet.write_table(made, oldest / name)
+    with pytest.raises(errors.SourceError, match=f"{name} can't be read .*{column}.*; restore"):
+        read(oldest, "by-l2")
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [(COLLECTIONS, "uuid"), (COLLECTIONS, "name"), (EMBEDDINGS, "collection_uuid"), (EMBEDDINGS, "id")],
+)
+def test_a_row_without_a_name_is_told_in_one_line(oldest, name, column):
+    """A row without an id, or a collection without a name, is damage."""
+    table = pyarrow.parquet.read_table(oldest / name)
+    nothing = pyarrow.array([None] * table.num_rows, pyarrow.string())
+    pyarrow.parquet.write_table(table.set_column(table.schema.get_field_index(column), column, nothing), oldest / name)
+    with pytest.raises(errors.SourceError, match=f"{name} can't be read .*{column}.*; restore"):
+        read(oldest, "by-l2")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_odd_values_are_told_in_one_line(oldest):
+    """Metadata that no filter can look at is an error; of a number too big for float32 comes infinity, and no noise."""
+    table = pyarrow.parquet.read_table(oldest / EMBEDDINGS)
+    nested = pyarrow.array(['{"page": {"a": 1}}'] * table.num_rows)
+    table = table.set_column(table.schema.get_field_index("metadata"), "metadata", nested)
+    big = pyarrow.array([[1e300] * 5] * table.num_rows)
+    table = table.set_column(table.schema.get_field_index("embedding"), "embedding", big)
+    pyarrow.parquet.write_table(table, oldest / EMBEDDINGS)
+    assert np.isinf(next(read(oldest, "by-l2", lambda rows: next(rows.batches())).vectors.flat))
+    with pytest.raises(errors.SourceError, match="holds what Chroma never writes"):
+        read(oldest, "by-l2", where={"page": 1})
+
+
 def test_without_pyarrow_the_extra_is_named(oldest, monkeypatch):
     """Who has no pyarrow is told what to install."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)

@@ -53,7 +53,7 @@ class Stored:
             return {}  # it is made when there is something to store: the model may fail before
         with self._asked() as collection:
             found = collection.get(ids=list(ids), include=["metadatas"])
-        return {key: metadata or {} for key, metadata in zip(found["ids"], found["metadatas"], strict=True)}
+            return {key: dict(metadata or {}) for key, metadata in zip(found["ids"], found["metadatas"], strict=True)}
 
     def add(self, chunks: Sequence[Chunk], vectors: Float32) -> None:
         """Store chunks with their vectors, (n, d)."""
@@ -79,11 +79,14 @@ class Stored:
         while True:
             with self._asked() as collection:
                 page = collection.get(limit=_PAGE, offset=offset, include=["metadatas"])
-            if not page["ids"]:
+                rows = [
+                    (key, dict(metadata or {})) for key, metadata in zip(page["ids"], page["metadatas"], strict=True)
+                ]
+            if not rows:
                 return
-            offset += len(page["ids"])
-            for key, metadata in zip(page["ids"], page["metadatas"], strict=True):
-                if metadata and "content_hash" in metadata and isinstance(metadata.get("source"), str):
+            offset += len(rows)
+            for key, metadata in rows:
+                if "content_hash" in metadata and isinstance(metadata.get("source"), str):
                     yield key, str(metadata.get(PATH, metadata["source"]))
 
     def remove(self, ids: Sequence[str]) -> None:
@@ -96,8 +99,8 @@ class Stored:
         """Some texts that are stored, and their vectors."""
         with self._asked() as collection:
             found = collection.get(limit=rows, include=["documents", "embeddings"])
-        kept = [row for row, text in enumerate(found["documents"]) if text and text.strip()]
-        return [found["documents"][row] for row in kept], found["embeddings"][kept] if kept else []
+            kept = [row for row, text in enumerate(found["documents"]) if text and text.strip()]
+            return [found["documents"][row] for row in kept], found["embeddings"][kept] if kept else []
 
     def describe_anew(self, metadata: Mapping[str, Scalar]) -> None:
         """Record other facts about the collection, when it is there."""

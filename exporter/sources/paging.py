@@ -112,11 +112,13 @@ class ClientSource:
         return Fetcher(self._get(collection.name), self._faults, self.page)
 
     def _list(self) -> list[Any]:
-        found: list[Any] = []
+        found: dict[object, Any] = {}
         with self._faults.told():
             while page := self.client.list_collections(limit=self.page, offset=len(found)):
-                found += page
-        return sorted(found, key=lambda collection: str(collection.name))
+                if all(one.id in found for one in page):
+                    raise Foreign("the same collections on every page")
+                found.update((one.id, one) for one in page)
+        return sorted(found.values(), key=lambda collection: str(collection.name))
 
     def _get(self, name: str) -> Any:
         with self._faults.told():
@@ -171,7 +173,9 @@ class PagedRows:
         self._collection, self._faults, self._filters, self._page = collection, faults, filters, page
         self._fetcher = Fetcher(collection, faults, page)
         self._listed: list[str] | None = None
-        self.count = len(self.ids) if filters else self._stored()
+        with faults.told():
+            self._stored = int(collection.count())
+        self.count = len(self.ids) if filters else self._stored
         self._marks = np.full(self.count, -1, np.int64)
         """Of the vector of each row that was read, a checksum; else -1."""
 
@@ -203,6 +207,8 @@ class PagedRows:
             if not page:
                 return
             done += len(page)
+            if done > self._stored:
+                raise Changed  # some were added meanwhile, or the pages never end
             yield page
 
     def named(self, ids: Sequence[str]) -> Iterator[Batch]:
@@ -246,10 +252,6 @@ class PagedRows:
 
     def _list_ids(self) -> list[str]:
         return [one for page in self.id_pages() for one in page]
-
-    def _stored(self) -> int:
-        with self._faults.told():
-            return int(self._collection.count())
 
 
 def marks_of(batch: Batch) -> Int64:

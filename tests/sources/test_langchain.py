@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import chromadb
 import numpy as np
@@ -10,6 +11,8 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from exporter.errors import CollectionError, QueryError, SourceError
 from exporter.records import Collection
 from exporter.sources import open_source
+from exporter.sources.faults import Faults
+from exporter.sources.paging import ClientSource
 from tests.sources.conftest import content, content_of
 
 
@@ -74,6 +77,31 @@ def test_what_chroma_never_hands_out_is_refused(collection, key, value):
     (described,) = source.collections()
     with pytest.raises(SourceError, match=f"answers as Chroma never does: {key} of type {type(value).__name__};"):
         source.read(described, content_of)
+
+
+class Endless(Odd):
+    """One that gives its first ids whatever page is asked for."""
+
+    def get(self, **asked):
+        return self.inner.get(**{**asked, "offset": 0}) if "ids" not in asked else self.inner.get(**asked)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("where", [None, {"page": {"$gt": 5}}])
+def test_pages_that_never_end(collection, where):
+    """A client that always has another page is left after as many ids as it says it has."""
+    source = open_source(Endless(collection, "", None))
+    (described,) = source.collections()
+    with pytest.raises(SourceError, match="was written to each time it was read"):
+        source.read(described, content_of, where=where)
+
+
+@pytest.mark.timeout(60)
+def test_collections_that_never_end():
+    """A client that lists the same collections whatever page is asked for is no Chroma's."""
+    client = SimpleNamespace(list_collections=lambda limit, offset: [SimpleNamespace(id=7, name="x")])
+    with pytest.raises(SourceError, match="answers as Chroma never does: the same collections on every page"):
+        ClientSource(client, "here", "rule", Faults(SourceError, "here")).collections()
 
 
 def test_a_collection_that_was_deleted_is_told_in_one_line(collection):

@@ -11,11 +11,12 @@ whole.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from exporter.errors import OutputError
 
 DATABASE = "chroma.sqlite3"
 _COPY, _FACTS = "index", "facts.json"
+_SEGMENT = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""How Chroma names the folder of an index; a stranger's database may hold any path in its place."""
 _WRITTEN_LAST = "index_metadata.pickle"
 
 _QUERY = """
@@ -52,13 +55,15 @@ class Safeguard:
             return
         try:
             self._copy()
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+        except (OSError, ValueError, TypeError, subprocess.SubprocessError) as error:
             raise OutputError(f"{self._directory}: no copy can be made of its index: {error}") from error
 
     def _copy(self) -> None:
         # by a process of its own: this one has Chroma's SQLite open, and the two don't see each other's locks
         command = [sys.executable, "-I", "-c", _ASK, str(self._directory / DATABASE), self._id]
         segment, number = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        if not _SEGMENT.fullmatch(segment):
+            raise ValueError(f"{segment!r} is no name of its folder")
         self._index = self._directory / segment
         self._copied = self._written(self._index)
         new = self._state / f"{_COPY}.new"
@@ -84,16 +89,30 @@ def drop(state: Path) -> None:
 
 
 def mend(directory: Path, state: Path) -> None:
-    """After a kill: undo the write that was cut short, and put the index back if that was one. Nobody has it open."""
-    with closing(sqlite3.connect(directory / DATABASE, timeout=60)) as database:
-        database.execute("SELECT count(*) FROM sqlite_master").fetchone()  # a hot journal is rolled back here
-        copy = state / _COPY
-        if (copy / _FACTS).exists():
-            facts = json.loads((copy / _FACTS).read_text())
-            found = database.execute(_QUERY, [facts["collection"]]).fetchone()
-            if found is not None and list(found) == [facts["segment"], facts["number"]]:
-                _put_back(copy / facts["segment"], directory / facts["segment"])
+    """After a kill: undo the write that was cut short, and put the index back if that was one. Nobody has it open.
+
+    Raises OutputError where that can't be done.
+    """
+    copy = state / _COPY
+    try:
+        with closing(sqlite3.connect(directory / DATABASE, timeout=60)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()  # a hot journal is rolled back here
+            if facts := _facts(copy):
+                collection, segment, number = facts
+                if database.execute(_QUERY, [collection]).fetchone() == (segment, number):
+                    _put_back(copy / segment, directory / segment)
+    except (OSError, sqlite3.Error) as error:
+        raise OutputError(f"{directory}: a write that was cut short can't be undone: {error}") from error
     drop(state)
+
+
+def _facts(copy: Path) -> tuple[str, str, str] | None:
+    """Collection, segment and number that were noted of the copy; None where there is none of ours."""
+    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        facts = json.loads((copy / _FACTS).read_text())
+        if _SEGMENT.fullmatch(facts["segment"]):
+            return str(facts["collection"]), facts["segment"], str(facts["number"])
+    return None
 
 
 def _put_back(copy: Path, index: Path) -> None:

@@ -30,8 +30,11 @@ KEPT_FOR = 24 * 3600.0
 def claim(folder: Path, place: str) -> Iterator[Path]:
     """The folder, for this process alone. Afterwards it is gone, unless something in it is still needed.
 
-    Raises OutputError when another process has it, or when it can't be written.
+    Raises OutputError when another process has it, when it can't be written, or when it is a link: what lies behind it
+    is not ours to write to.
     """
+    if folder.is_symlink():
+        raise OutputError(f"{folder} is a link to another place: remove it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / _LOCK)
@@ -118,7 +121,7 @@ class Journal:
             self._path.unlink(missing_ok=True)
 
     def _is_of(self, request: Any, now: float) -> bool:
-        with suppress(OSError, ValueError, TypeError, KeyError), self._path.open("rb") as stream:
+        with suppress(OSError, ValueError, TypeError, KeyError, RecursionError), self._path.open("rb") as stream:
             head = json.loads(stream.readline())
             return bool(head["request"] == request and now - float(head["started"]) < KEPT_FOR)
         return False
@@ -127,10 +130,10 @@ class Journal:
         whole = 0
         with self._path.open("rb") as stream:
             for line in stream:
-                with suppress(ValueError):
+                with suppress(ValueError, RecursionError):
                     if line.endswith(b"\n"):
                         read = json.loads(line)
-                        if "url" in read:
+                        if isinstance(read, dict) and isinstance(read.get("url"), str) and "page" in read:
                             self._places[read["url"]] = whole
                         whole += len(line)
                         continue

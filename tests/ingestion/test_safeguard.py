@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,3 +107,49 @@ def test_a_collection_that_is_gone(killed):
     client.close()
     mend(directory, state)
     assert not (state / "index").exists()
+
+
+def strangers(directory, segment):
+    """A directory of somebody else's, whose index is called `segment`, and in it what an ingest of his left."""
+    copy = directory / ".ingest" / "index"
+    copy.mkdir(parents=True)
+    with closing(sqlite3.connect(directory / "chroma.sqlite3")) as database, database:
+        database.execute("CREATE TABLE segments (id, collection, scope)")
+        database.execute("CREATE TABLE max_seq_id (segment_id, seq_id)")
+        database.execute("INSERT INTO segments VALUES (?, 'theirs', 'VECTOR')", [segment])
+    (copy / "facts.json").write_text(json.dumps({"collection": "theirs", "segment": segment, "number": ""}))
+    return directory / ".ingest"
+
+
+@pytest.mark.parametrize("segment", ["{outside}", "../outside", "", "."])
+def test_a_copy_of_a_strangers(tmp_path, segment):
+    """Nothing is removed or written but the folder of an index, whatever a stranger's database and notes say."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "precious").write_text("mine")
+    state = strangers(tmp_path / "db", segment.format(outside=tmp_path / "outside"))
+    mend(tmp_path / "db", state)
+    assert (tmp_path / "outside" / "precious").read_text() == "mine"
+    assert (tmp_path / "db" / "chroma.sqlite3").exists()
+    collection = SimpleNamespace(id="theirs")
+    with pytest.raises(OutputError, match="no copy can be made of its index"):
+        Safeguard(tmp_path / "db", state, collection).renew()
+
+
+@pytest.mark.parametrize(
+    "facts", ["", "5", "[]", "{}", '{"segment": 5}', "[" * 100_000, '{"segment": "x", "number": 1}']
+)
+def test_notes_that_are_none(killed, facts):
+    """What is not what an ingest notes is dropped."""
+    directory, state, index = killed
+    (state / "index" / "facts.json").write_text(facts)
+    mend(directory, state)
+    assert (index / "header.bin").exists()
+    assert not (state / "index").exists()
+
+
+def test_a_database_that_is_none(tmp_path):
+    """What can't be mended is told in one line."""
+    state = strangers(tmp_path / "db", "x")
+    (tmp_path / "db" / "chroma.sqlite3").write_bytes(b"no database" * 1000)
+    with pytest.raises(OutputError, match="can't be undone: file is not a database"):
+        mend(tmp_path / "db", state)

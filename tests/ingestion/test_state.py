@@ -49,6 +49,15 @@ def test_a_place_that_cannot_be_written(tmp_path):
         pass
 
 
+def test_a_link_is_not_followed(tmp_path):
+    """A folder that somebody has linked to another place is not claimed."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "state").symlink_to("elsewhere")
+    with pytest.raises(OutputError, match="state is a link to another place"), claim(tmp_path / "state", "db"):
+        pass
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_pages_are_kept(tmp_path):
     """What was kept is there in the next process, in any order; of another request, or after a day, nothing is."""
     pages = {f"http://x/{number}": {"text": f"œ {number}\n"} for number in range(5)}
@@ -88,10 +97,20 @@ def test_a_line_that_was_cut_short(tmp_path, cut):
 
 def test_a_damaged_journal(tmp_path):
     """A journal that is none is begun anew."""
-    (tmp_path / "pages.jsonl").write_bytes(b"\xff\x00 no journal\n")
-    journal = Journal(tmp_path, {})
-    journal.keep("http://x/", {"n": 1})
-    assert journal.get("http://x/") == {"n": 1}
+    head = b'{"request": {}, "started": 1000}\n'
+    for content in (
+        b"\xff\x00 no journal\n",
+        b"5\n",
+        head + b"5\n",
+        head + b'{"url": 5}\n',
+        head + b'{"url": "http://x/"}\n',
+    ):
+        (tmp_path / "pages.jsonl").write_bytes(content)
+        journal = Journal(tmp_path, {}, now=1000.0)
+        assert journal.get("http://x/") is None
+        journal.keep("http://x/", {"n": 1})
+        assert journal.get("http://x/") == {"n": 1}
+        journal.close(finished=False)
 
 
 def test_a_full_disk(tmp_path):

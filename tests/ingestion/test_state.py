@@ -101,6 +101,7 @@ def test_a_damaged_journal(tmp_path):
     for content in (
         b"\xff\x00 no journal\n",
         b"5\n",
+        b"[" * 100_000 + b"\n",
         head + b"5\n",
         head + b'{"url": 5}\n',
         head + b'{"url": "http://x/"}\n',

@@ -146,7 +146,9 @@ class Stored:
             yield collection
         except ExporterError:  # the guard's, told already
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # how Rust gives up
+                raise
             text = " ".join(str(error).split())[:300] or type(error).__name__
             raise self._fault(text) from error
 

@@ -16,3 +16,26 @@ def test_nonsense_is_told_by_the_fault(answer, ask):
     client = SimpleNamespace(get_collection=lambda name, embedding_function: collection)
     with pytest.raises(NetworkError, match=r"^told: "):
         ask(Stored(lambda: client, "docs", None, lambda text: NetworkError(f"told: {text}")))
+
+
+class PanicException(BaseException):
+    """What Rust's code raises in Python."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "comes"),
+    [
+        (PanicException("lost"), NetworkError),
+        (ValueError("lost"), NetworkError),
+        (KeyboardInterrupt, KeyboardInterrupt),
+    ],
+)
+def test_what_the_client_raises(raised, comes):
+    """An error of Chroma's, and its giving up, are the fault that was named; ^C stays what it is."""
+
+    def get(**asked):
+        raise raised
+
+    client = SimpleNamespace(get_collection=lambda name, embedding_function: SimpleNamespace(get=get))
+    with pytest.raises(comes, match="lost" if comes is NetworkError else ""):
+        Stored(lambda: client, "docs", None, NetworkError).known(["a"])

@@ -92,7 +92,7 @@ def opened_by_chroma(
 
         settings = Settings(anonymized_telemetry=False)
         # who migrates may keep connections that know the tables as they were, and give up on them (1 in 25, under load)
-        chromadb.PersistentClient(str(copy.path), settings).close()
+        chromadb.PersistentClient(str(copy.path), settings, *database).close()
         client = chromadb.PersistentClient(str(copy.path), settings, *database)
     with closing(client):
         rule = f"chromadb {chromadb.__version__} on a private copy"

@@ -135,9 +135,10 @@ def _connect(path: Path, state: Path, request: IngestRequest) -> Any:
         open_directory(new).close()
         (new / FILE).rename(path / FILE)
         shutil.rmtree(new)
-    elif request.into_existing:
-        open_directory(path).close()  # who migrates may keep connections that know the tables as they were
-    return open_directory(path, request.access.tenant, request.access.database)
+    connect = partial(open_directory, path, request.access.tenant, request.access.database)
+    if request.into_existing:
+        connect().close()  # who migrates may keep connections that know the tables as they were
+    return connect()
 
 
 def _named(found: list[Collection], name: str, database: str | None, tenant: str | None) -> Collection | None:

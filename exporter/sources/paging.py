@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from types import NoneType
 from typing import Any, TypeVar
 
@@ -172,23 +173,23 @@ class PagedRows:
         self.longest_lock = copied.longest_lock if copied else None  # of a server: its own affair
         self._collection, self._faults, self._filters, self._page = collection, faults, filters, page
         self._fetcher = Fetcher(collection, faults, page)
-        self._listed: list[str] | None = None
         with faults.told():
             self._stored = int(collection.count())
         self.count = len(self.ids) if filters else self._stored
-        self._marks = np.full(self.count, -1, np.int64)
-        """Of the vector of each row that was read, a checksum; else -1."""
 
-    @property
+    @cached_property
     def ids(self) -> Sequence[str]:
         """The ids of all rows, in the order of `collection.get`."""
-        if self._listed is None:
-            self._listed = self._list_ids()
-        return self._listed
+        return self._list_ids()
+
+    @cached_property
+    def _marks(self) -> Int64:
+        """Of the vector of each row that was read, a checksum; else -1. Made when that many ids were listed."""
+        return np.full(self.count, -1, np.int64)
 
     def batches(self, *, texts: bool = False, metadatas: bool = False) -> Iterator[Batch]:
         """All rows, in the order of `collection.get`. Raises `Changed`."""
-        yield from self._batches(np.arange(self.count), texts, metadatas)
+        yield from self._batches(np.arange(len(self.ids)), texts, metadatas)
         self.check()
 
     def take(self, positions: Int64) -> Iterator[Batch]:

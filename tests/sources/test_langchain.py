@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -94,6 +95,15 @@ def test_pages_that_never_end(collection, where):
     (described,) = source.collections()
     with pytest.raises(SourceError, match="was written to each time it was read"):
         source.read(described, content_of, where=where)
+
+
+def test_a_count_that_is_not_true(collection):
+    """A client that says it has a million billion rows gets no memory for them."""
+    source = open_source(collection)
+    (described,) = source.collections()
+    many = SimpleNamespace(get=collection.get, count=lambda: 10**15, configuration_json={}, name="many")
+    with pytest.raises(SourceError, match="many was written to each time it was read"):
+        open_source(many).read(replace(described, name="many"), content_of)
 
 
 @pytest.mark.timeout(60)

@@ -134,7 +134,6 @@ class ExportRequest(RankingRequest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_engine(self.engine, self.ray_address, self.workers)
         if self.engine == "ray" and (not is_server(self.source) or self.question_set is not None):
             raise UsageError(
                 "--engine ray is for a server's collection and one or some questions: a directory is read by this "
@@ -147,6 +146,7 @@ class ExportRequest(RankingRequest):
             )
         if self.engine == "ray" and self.read == "sample":
             raise UsageError("--engine ray reads all chunks: leave --read sample away")
+        check_engine(self.engine, self.ray_address, self.workers)
         if self.question_set is not None and (self.questions or self.answers or self.retrieved):
             raise UsageError(
                 "a question set brings its questions and answers with it: give --questions alone, without --question, "

@@ -41,8 +41,8 @@ def on_terminal(tmp_path):
     def call(columns, *arguments, **environment):
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        whole = {**os.environ, "TERM": "xterm", **environment}
-        del whole["COLUMNS"]
+        whole = {**os.environ, "TERM": "xterm", "COLUMNS": None, **environment}
+        whole = {name: value for name, value in whole.items() if value is not None}
         process = subprocess.Popen(
             [*COMMAND, *map(os.fspath, arguments)], stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, env=whole
         )

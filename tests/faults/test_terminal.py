@@ -50,7 +50,7 @@ def test_no_colour(on_terminal, asked):
     """With NO_COLOR a terminal gets no colour; without, it does."""
     colour = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;[0-9;]+)m")
     assert not colour.search(on_terminal(80, *asked, NO_COLOR="1")[1])
-    assert colour.search(on_terminal(80, *asked, NO_COLOR="")[1])
+    assert colour.search(on_terminal(80, *asked, NO_COLOR=None)[1])
 
 
 def test_no_terminal(command, asked):

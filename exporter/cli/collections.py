@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @json_option
 @debug_option
 @access_options
-def collections(source: str, as_json: bool, debug: bool, access: Access) -> None:
+def collections(source: str, as_json: bool, access: Access) -> None:
     """List the collections of SOURCE: name, rows, dimension, space, recorded model. Touches nothing.
 
     \b

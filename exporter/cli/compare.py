@@ -8,7 +8,15 @@ from pathlib import Path
 import click
 
 from exporter.cli import console
-from exporter.cli.options import Command, debug_option, json_option, option, overwrite_option, quiet_option
+from exporter.cli.options import (
+    Command,
+    debug_option,
+    json_option,
+    markdown_option,
+    option,
+    overwrite_option,
+    quiet_option,
+)
 from exporter.errors import CheckFailed
 
 
@@ -19,7 +27,7 @@ from exporter.errors import CheckFailed
 @option("--logdir", group="Output", metavar="PATH", type=click.Path(path_type=Path), help="Write a joint map there.")
 @option("--run", "-n", group="Output", metavar="NAME", help="Write a joint map as this run (default: in logs).")
 @overwrite_option
-@option("--markdown", group="Output", is_flag=True, help="For the summary of a CI job.")
+@markdown_option
 @json_option
 @quiet_option
 @debug_option
@@ -33,7 +41,6 @@ def compare(
     markdown: bool,
     as_json: bool,
     quiet: bool,
-    debug: bool,
 ) -> None:
     """Is B better than A, or is it chance? Two runs of one question set, compared. Experimental.
 

@@ -39,7 +39,6 @@ def demo(
     overwrite: bool,
     as_json: bool,
     quiet: bool,
-    debug: bool,
     no_serve: bool,
     port: int,
     open_browser: bool,

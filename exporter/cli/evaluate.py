@@ -13,24 +13,22 @@ from exporter.cli.options import (
     Command,
     access_options,
     answer_options,
-    base_url_option,
+    cache_option,
     collection_option,
     debug_option,
+    index_option,
     json_option,
+    markdown_option,
     metric_option,
-    model_option,
-    no_cache_option,
-    no_index_option,
-    no_words_option,
+    model_options,
     option,
     overwrite_option,
-    parse_filter,
     questions_options,
     quiet_option,
     source_argument,
     top_k_option,
-    where_document_option,
-    where_option,
+    where_options,
+    words_option,
 )
 from exporter.errors import CheckFailed
 
@@ -38,9 +36,8 @@ from exporter.errors import CheckFailed
 @click.command(cls=Command)
 @source_argument
 @collection_option
-@model_option
-@base_url_option
-@no_cache_option
+@model_options("What")
+@cache_option
 @questions_options("questions", required=True)
 @answer_options
 @option(
@@ -52,16 +49,15 @@ from exporter.errors import CheckFailed
 )
 @top_k_option
 @metric_option
-@no_index_option
-@no_words_option
-@where_option
-@where_document_option
+@index_option
+@words_option
+@where_options
 @option("--min", "least", group="Output", metavar="METRIC=N", multiple=True, help="Below it: exit code 10.")
 @option("--trec", group="Output", metavar="FILE", type=click.Path(path_type=Path), help="The ranking, and FILE.qrels.")
 @option("--logdir", group="Output", metavar="PATH", type=click.Path(path_type=Path), help="Write a run there, too.")
 @option("--run", "-n", group="Output", metavar="NAME", help="Write a run of this name, too (default: in logs).")
 @overwrite_option
-@option("--markdown", group="Output", is_flag=True, help="For the summary of a CI job.")
+@markdown_option
 @json_option
 @quiet_option
 @debug_option
@@ -70,17 +66,11 @@ def evaluate(
     as_json: bool,
     markdown: bool,
     quiet: bool,
-    debug: bool,
     least: Sequence[str],
     trec: Path | None,
     logdir: Path | None,
     run: str | None,
     overwrite: bool,
-    no_cache: bool,
-    no_index: bool,
-    no_words: bool,
-    where: str | None,
-    where_document: str | None,
     **asked: Any,
 ) -> None:
     """Does retrieval find the answers, and if not, why? Metrics, a verdict a question, findings.
@@ -91,8 +81,6 @@ def evaluate(
     """
     if as_json and markdown:
         raise click.UsageError("--json and --markdown are two forms of one report: ask for one")
-    asked["where"] = parse_filter("--where", where)
-    asked["where_document"] = parse_filter("--where-document", where_document)
     from exporter.workflows.evaluate import (
         EvaluateRequest,
         check_trec,
@@ -106,7 +94,7 @@ def evaluate(
     wanted = thresholds(least, asked["top_k"])
     if trec is not None:
         check_trec(trec)
-    request = EvaluateRequest(**asked, index=not no_index, words=not no_words, cache=not no_cache)
+    request = EvaluateRequest(**asked)
     with console.progress_bars(show=not quiet and not as_json) as progress:
         if logdir is not None or run is not None:
             found, written = evaluate_and_export(

@@ -12,31 +12,28 @@ from exporter.cli.options import (
     Command,
     access_options,
     answer_options,
-    base_url_option,
+    cache_option,
     collection_option,
     columns_option,
     debug_option,
     engine_options,
+    index_option,
     json_option,
     logdir_option,
     metric_option,
-    model_option,
-    no_cache_option,
-    no_index_option,
-    no_words_option,
+    model_options,
+    no_option,
     open_option,
     option,
     overwrite_option,
-    parse_columns,
-    parse_filter,
     port_option,
     questions_options,
     quiet_option,
     redaction_options,
     source_argument,
     top_k_option,
-    where_document_option,
-    where_option,
+    where_options,
+    words_option,
 )
 
 WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chunks", "Picture", "Output", "Server"
@@ -45,9 +42,8 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 @click.command(cls=Command)
 @source_argument
 @collection_option
-@model_option
-@base_url_option
-@no_cache_option
+@model_options(WHAT)
+@cache_option
 @option("--strict-model", group=WHAT, is_flag=True, help="A model that did not make the collection is an error.")
 @option("--question", "-q", "questions", group=QUESTION, metavar="TEXT", multiple=True, help="May be repeated.")
 @option(
@@ -78,10 +74,9 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     type=click.File("r", encoding="utf-8-sig", errors="replace"),
     help="The ids that your application really returned, in its order: one a line, JSON, or Chroma's own answer.",
 )
-@no_index_option
-@no_words_option
-@where_option
-@where_document_option
+@index_option
+@words_option
+@where_options
 @option(
     "--max-points",
     group=CHUNKS,
@@ -116,8 +111,8 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     show_default=True,
     help="What the Projector shows first.",
 )
-@option("--no-sprites", group=PICTURE, is_flag=True, help="Plain dots, no glyphs.")
-@option("--no-lines", group=PICTURE, is_flag=True, help="Don't join the question with its hits.")
+@no_option("--no-sprites", "sprites", group=PICTURE, help="Plain dots, no glyphs.")
+@no_option("--no-lines", "lines", group=PICTURE, help="Don't join the question with its hits.")
 @columns_option
 @option(
     "--text-length",
@@ -145,7 +140,7 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
     is_flag=True,
     help="Fill the other tabs, as --questions does; stock TensorBoard then opens on them.",
 )
-@option("--no-tsv", group=OUTPUT, is_flag=True, help="No vectors.tsv for other tools.")
+@no_option("--no-tsv", "tsv", group=OUTPUT, help="No vectors.tsv for other tools.")
 @option("--parquet", group=OUTPUT, is_flag=True, help="points.parquet too, for other viewers and data frames.")
 @redaction_options
 @json_option
@@ -159,21 +154,10 @@ WHAT, QUESTION, CHUNKS, PICTURE, OUTPUT, SERVER = "What", "Question", "Which chu
 def export(
     as_json: bool,
     quiet: bool,
-    debug: bool,
     launch: bool,
     port: int,
     open_browser: bool,
-    no_tsv: bool,
-    no_sprites: bool,
-    no_lines: bool,
-    no_cache: bool,
-    no_index: bool,
-    no_words: bool,
-    no_text: bool,
-    columns: str,
     retrieved: TextIO | None,
-    where: str | None,
-    where_document: str | None,
     **asked: Any,
 ) -> None:
     """Export a collection and a question as a run of TensorBoard's Projector.
@@ -184,20 +168,10 @@ def export(
     chroma-projector export chroma_db -q "How do I reset my password?" -a "Security settings"
     chroma-projector export http://localhost:8000 -c manual -q "What is covered?" -k 5
     """
-    asked["where"] = parse_filter("--where", where)
-    asked["where_document"] = parse_filter("--where-document", where_document)
     from exporter.workflows.export import write_export
     from exporter.workflows.request import ExportRequest, read_retrieved
 
-    asked["retrieved"] = () if retrieved is None else read_retrieved(retrieved.read())
-    asked |= {
-        "sprites": not no_sprites,
-        "lines": not no_lines,
-        "index": not no_index,
-        "words": not no_words,
-        "cache": not no_cache,
-    }
-    request = ExportRequest(**asked, columns=parse_columns(columns), tsv=not no_tsv, text=not no_text)
+    request = ExportRequest(**asked, retrieved=() if retrieved is None else read_retrieved(retrieved.read()))
     with console.progress_bars(show=not quiet and not as_json) as progress:
         run = write_export(request, progress, console.note)
     if as_json:

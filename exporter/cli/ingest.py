@@ -16,6 +16,7 @@ from exporter.cli.options import (
     debug_option,
     engine_options,
     json_option,
+    model_options,
     option,
     quiet_option,
     source_argument,
@@ -68,16 +69,7 @@ WHAT, MODEL, CHUNKS, WEB, OUTPUT = "What", "Model", "Chunks", "Websites", "Outpu
     help="Add to a collection that no ingest made; let Chroma migrate an older directory.",
 )
 @option("--prune", group=WHAT, is_flag=True, help="Remove stored chunks that are gone from their pages and files.")
-@option(
-    "--model",
-    "-m",
-    group=MODEL,
-    metavar="NAME",
-    default="auto",
-    show_default=True,
-    help="auto, a sentence-transformers name or path, openai:NAME, or module:object.",
-)
-@option("--base-url", group=MODEL, metavar="URL", help="Of an endpoint that speaks OpenAI's API, for openai:NAME.")
+@model_options(MODEL)
 @option(
     "--device",
     group=MODEL,
@@ -151,7 +143,6 @@ def ingest(
     strict: bool,
     as_json: bool,
     quiet: bool,
-    debug: bool,
     **asked: Any,
 ) -> None:
     """Read websites and files into a collection: only what is new is embedded, so it can be repeated.

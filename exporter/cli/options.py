@@ -47,7 +47,24 @@ def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
     return click.option(*names, cls=Option, group=group, **settings)
 
 
+def no_option(flag: str, name: str, *, group: str, help: str) -> Callable[[F], F]:
+    """A flag that takes something away; the command gets under `name` whether it stays."""
+    return option(flag, name, group=group, is_flag=True, callback=lambda context, which, gone: not gone, help=help)
+
+
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator, in the order in which the help lists them."""
+
+    def decorate(command: F) -> F:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return decorate
+
+
 source_argument = click.argument("source", metavar="SOURCE")
+run_argument = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 
 
 SERVED = "A Chroma server"
@@ -77,35 +94,27 @@ def _with_access(command: F, *more: str) -> F:
     return cast(F, bundled)
 
 
-def _database_options(command: F) -> F:
-    group = SERVED
-    for decorate in (
-        option(
-            "--retries", group=group, metavar="N", type=int, default=4, show_default=True, help="Ask again so often."
-        ),
-        option(
-            "--ca-file",
-            group=group,
-            metavar="FILE",
-            type=click.Path(path_type=Path),
-            help="Its certificate's authority, PEM.",
-        ),
-        option("--database", group=group, metavar="NAME", envvar="CHROMA_DATABASE", help="Of a directory, too."),
-        option("--tenant", group=group, metavar="NAME", envvar="CHROMA_TENANT", help="Default: default_tenant."),
-        option(
-            "--header",
-            "headers",
-            group=group,
-            metavar="NAME:VALUE|@FILE",
-            multiple=True,
-            help=f"Sent as it is. Or set {HEADERS}.",
-        ),
-        option(
-            "--token", group=group, metavar="TEXT|@FILE", envvar="CHROMA_API_KEY", help="Better: set CHROMA_API_KEY."
-        ),
-    ):
-        command = decorate(command)
-    return command
+_database_options = together(
+    option("--token", group=SERVED, metavar="TEXT|@FILE", envvar="CHROMA_API_KEY", help="Better: set CHROMA_API_KEY."),
+    option(
+        "--header",
+        "headers",
+        group=SERVED,
+        metavar="NAME:VALUE|@FILE",
+        multiple=True,
+        help=f"Sent as it is. Or set {HEADERS}.",
+    ),
+    option("--tenant", group=SERVED, metavar="NAME", envvar="CHROMA_TENANT", help="Default: default_tenant."),
+    option("--database", group=SERVED, metavar="NAME", envvar="CHROMA_DATABASE", help="Of a directory, too."),
+    option(
+        "--ca-file",
+        group=SERVED,
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Its certificate's authority, PEM.",
+    ),
+    option("--retries", group=SERVED, metavar="N", type=int, default=4, show_default=True, help="Ask again so often."),
+)
 
 
 def access(token: str | None, headers: Sequence[str], **rest: Any) -> Access:
@@ -140,28 +149,28 @@ def _of_file(name: str, value: str) -> str:
 
 
 collection_option = option("--collection", "-c", group="What", metavar="NAME", help="Needed when SOURCE holds several.")
-model_option = option(
-    "--model",
-    "-m",
-    group="What",
-    metavar="NAME",
-    default="auto",
-    show_default=True,
-    help="auto, a sentence-transformers name or path, openai:NAME, or module:object.",
-)
-base_url_option = option(
-    "--base-url", group="What", metavar="URL", help="Of an endpoint that speaks OpenAI's API, for openai:NAME."
-)
-no_cache_option = option(
-    "--no-cache", group="What", is_flag=True, help="Embed texts again that the same model has embedded before."
-)
-answer_match_option = option(
-    "--answer-match",
-    group="Question",
-    type=click.Choice(["normalized", "literal", "regex", "fuzzy"]),
-    default="normalized",
-    show_default=True,
-    help="normalized: case, width and white space don't count; fuzzy: nearly these words.",
+
+
+def model_options(group: str) -> Callable[[F], F]:
+    """What embeds."""
+    return together(
+        option(
+            "--model",
+            "-m",
+            group=group,
+            metavar="NAME",
+            default="auto",
+            show_default=True,
+            help="auto, a sentence-transformers name or path, openai:NAME, or module:object.",
+        ),
+        option(
+            "--base-url", group=group, metavar="URL", help="Of an endpoint that speaks OpenAI's API, for openai:NAME."
+        ),
+    )
+
+
+cache_option = no_option(
+    "--no-cache", "cache", group="What", help="Embed texts again that the same model has embedded before."
 )
 top_k_option = option(
     "--top-k",
@@ -181,104 +190,76 @@ metric_option = option(
     show_default=True,
     help="auto: the collection's own.",
 )
-where_option = option("--where", group="Which chunks", metavar="JSON", help="Chroma's filter on metadata.")
-where_document_option = option(
-    "--where-document", group="Which chunks", metavar="JSON", help="Chroma's filter on texts."
-)
 
 
 def questions_options(name: str, *, required: bool) -> Callable[[F], F]:
     """A question set, which the command gets under this name."""
     group, path = "Question", click.Path(path_type=Path)
-
-    def decorate(command: F) -> F:
-        for one in (
-            option("--qrels", group=group, metavar="FILE", type=path, help="What is relevant, as TREC or BEIR has it."),
-            option(
-                "--questions",
-                name,
-                group=group,
-                metavar="FILE",
-                type=path,
-                required=required,
-                help="A set: .jsonl, .csv, .tsv, SQuAD's .json.",
-            ),
-        ):
-            command = one(command)
-        return command
-
-    return decorate
+    return together(
+        option(
+            "--questions",
+            name,
+            group=group,
+            metavar="FILE",
+            type=path,
+            required=required,
+            help="A set: .jsonl, .csv, .tsv, SQuAD's .json.",
+        ),
+        option("--qrels", group=group, metavar="FILE", type=path, help="What is relevant, as TREC or BEIR has it."),
+    )
 
 
-no_words_option = option(
-    "--no-words", group="Question", is_flag=True, help="Don't rank by plain words (BM25) beside the vectors of a set."
+words_option = no_option(
+    "--no-words", "words", group="Question", help="Don't rank by plain words (BM25) beside the vectors of a set."
 )
-no_index_option = option(
-    "--no-index", group="Question", is_flag=True, help="Don't ask what Chroma's own approximate index loses of a set."
+index_option = no_option(
+    "--no-index", "index", group="Question", help="Don't ask what Chroma's own approximate index loses of a set."
 )
 overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Replace a run of that name.")
 
+answer_options = together(
+    option(
+        "--answer-match",
+        group="Question",
+        type=click.Choice(["normalized", "literal", "regex", "fuzzy"]),
+        default="normalized",
+        show_default=True,
+        help="normalized: case, width and white space don't count; fuzzy: nearly these words.",
+    ),
+    option("--ignore-accents", group="Question", is_flag=True, help="é is e; accents count else."),
+    option(
+        "--fuzzy-threshold",
+        group="Question",
+        metavar="N",
+        type=float,
+        default=90.0,
+        show_default=True,
+        help="For fuzzy: how alike, of 100.",
+    ),
+)
+"""How an answer is looked for in a chunk."""
 
-def answer_options(command: F) -> F:
-    """How an answer is looked for in a chunk."""
-    group = "Question"
-    for decorate in (
-        option(
-            "--fuzzy-threshold",
-            group=group,
-            metavar="N",
-            type=float,
-            default=90.0,
-            show_default=True,
-            help="For fuzzy: how alike, of 100.",
-        ),
-        option("--ignore-accents", group=group, is_flag=True, help="é is e; accents count else."),
-        answer_match_option,
-    ):
-        command = decorate(command)
-    return command
+redaction_options = together(
+    no_option("--no-text", "text", group="With care", help="Without the chunks' texts, and the answers' words."),
+    option("--redact", group="With care", metavar="COLUMN", multiple=True, help="Without what this column holds."),
+    option("--anonymize-ids", group="With care", is_flag=True, help="Others in the ids' place; nobody can go back."),
+)
+"""What is taken out of a run that others get."""
 
-
-def redaction_options(command: F) -> F:
-    """What is taken out of a run that others get; the command gets it as `no_text`, `redact` and `anonymize_ids`."""
-    group = "With care"
-    for decorate in (
-        option("--anonymize-ids", group=group, is_flag=True, help="Others in the ids' place; nobody can go back."),
-        option("--redact", group=group, metavar="COLUMN", multiple=True, help="Without what this column holds."),
-        option("--no-text", group=group, is_flag=True, help="Without the chunks' texts, and the answers' words."),
-    ):
-        command = decorate(command)
-    return command
-
-
-def engine_options(command: F) -> F:
-    """Where the work is done; the command gets it as `engine`, `ray_address` and `workers`."""
-    group = "Where it is done (experimental)"
-    for decorate in (
-        option("--workers", group=group, metavar="N", type=int, help="On Ray; default: one for each processor."),
-        option(
-            "--ray-address", group=group, metavar="ADDRESS", help="Or set RAY_ADDRESS; else one starts on this machine."
-        ),
-        option(
-            "--engine",
-            group=group,
-            type=click.Choice(["local", "ray"]),
-            default="local",
-            show_default=True,
-            help="ray: on all workers of a Ray cluster.",
-        ),
-    ):
-        command = decorate(command)
-    return command
-
-
-columns_option = option(
-    "--columns",
-    group="Picture",
-    metavar="all|none|A,B",
-    default="all",
-    show_default=True,
-    help="The chunks' own metadata to show.",
+ENGINE = "Where it is done (experimental)"
+engine_options = together(
+    option(
+        "--engine",
+        group=ENGINE,
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="ray: on all workers of a Ray cluster.",
+    ),
+    option(
+        "--ray-address", group=ENGINE, metavar="ADDRESS", help="Or set RAY_ADDRESS; else one starts on this machine."
+    ),
+    option("--workers", group=ENGINE, metavar="N", type=int, help="On Ray; default: one for each processor."),
 )
 
 
@@ -287,9 +268,23 @@ def parse_columns(text: str) -> tuple[str, ...] | None:
     return None if text == "all" else () if text == "none" else tuple(filter(None, map(str.strip, text.split(","))))
 
 
+columns_option = option(
+    "--columns",
+    group="Picture",
+    metavar="all|none|A,B",
+    default="all",
+    show_default=True,
+    callback=lambda context, which, text: parse_columns(text),
+    help="The chunks' own metadata to show.",
+)
+
 json_option = option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON value on stdout.")
-debug_option = option("--debug", group="Output", is_flag=True, help="Show the traceback of an error.")
+debug_option = option(
+    "--debug", group="Output", is_flag=True, expose_value=False, help="Show the traceback of an error."
+)
+"""`cli.app` looks for it among the arguments, as the error may come before a command does."""
 quiet_option = option("--quiet", group="Output", is_flag=True, help="Print errors only.")
+markdown_option = option("--markdown", group="Output", is_flag=True, help="For the summary of a CI job.")
 
 logdir_option = option(
     "--logdir",
@@ -321,3 +316,15 @@ def parse_filter(name: str, text: str | None) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise QueryError(f'{name} must be a JSON object like \'{{"source": "faq.md"}}\', not {text[:60]}')
     return found
+
+
+def _filter(context: click.Context, which: click.Parameter, text: str | None) -> dict[str, Any] | None:
+    return parse_filter(which.opts[0], text)
+
+
+where_options = together(
+    option("--where", group="Which chunks", metavar="JSON", callback=_filter, help="Chroma's filter on metadata."),
+    option(
+        "--where-document", group="Which chunks", metavar="JSON", callback=_filter, help="Chroma's filter on texts."
+    ),
+)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from exporter.cli.options import Command, debug_option, option
+from exporter.cli.options import Command, debug_option, option, run_argument
 
 
 @click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@run_argument
 @option(
     "--output",
     "-o",
@@ -21,7 +21,7 @@ from exporter.cli.options import Command, debug_option, option
     help="A .png, .svg or .pdf file.",
 )
 @debug_option
-def plot(run: Path, output: Path, debug: bool) -> None:
+def plot(run: Path, output: Path) -> None:
     """Draw a run: the dartboard left, the map right, the glyphs of the Projector.
 
     \b

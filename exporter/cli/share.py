@@ -13,14 +13,14 @@ from exporter.cli.options import (
     columns_option,
     debug_option,
     option,
-    parse_columns,
     quiet_option,
     redaction_options,
+    run_argument,
 )
 
 
 @click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@run_argument
 @option(
     "--output",
     "-o",
@@ -35,17 +35,7 @@ from exporter.cli.options import (
 @redaction_options
 @quiet_option
 @debug_option
-def share(
-    run: Path,
-    output: Path,
-    map_only: bool,
-    columns: str,
-    no_text: bool,
-    redact: tuple[str, ...],
-    anonymize_ids: bool,
-    quiet: bool,
-    debug: bool,
-) -> None:
+def share(run: Path, output: Path, quiet: bool, **settings: Any) -> None:
     """Hand a run on: a page that opens from disk, with no Python and no network, or a zip for `tensorboard`.
 
     \b
@@ -54,12 +44,6 @@ def share(
     """
     from exporter.workflows.share import share as write
 
-    settings: dict[str, Any] = {
-        "columns": parse_columns(columns),
-        "text": not no_text,
-        "redact": redact,
-        "anonymize_ids": anonymize_ids,
-    }
     if not quiet:
         settings["notice"] = console.note
-    click.echo(write(run, output, map_only=map_only, **settings))
+    click.echo(write(run, output, **settings))

@@ -43,7 +43,7 @@ ASKING = "Asking in the page (experimental)"
 @option("--model", "-m", group=ASKING, metavar="NAME", help="As of export; needed for one that asks another host.")
 @option("--base-url", group=ASKING, metavar="URL", help="Of an endpoint that speaks OpenAI's API, for openai:NAME.")
 @debug_option
-def tensorboard(logdir: Path | None, named: Path | None, debug: bool, open_browser: bool, **settings: Any) -> None:
+def tensorboard(logdir: Path | None, named: Path | None, open_browser: bool, **settings: Any) -> None:
     """Serve a log directory, or a zip that was shared; the address is printed when it is there. ^C ends it.
 
     \b

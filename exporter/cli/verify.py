@@ -7,15 +7,15 @@ from pathlib import Path
 import click
 
 from exporter.cli import console
-from exporter.cli.options import Command, debug_option, json_option
+from exporter.cli.options import Command, debug_option, json_option, run_argument
 from exporter.errors import CheckFailed
 
 
 @click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@run_argument
 @json_option
 @debug_option
-def verify(run: Path, as_json: bool, debug: bool) -> None:
+def verify(run: Path, as_json: bool) -> None:
     """Check a run: is it whole, unchanged, and will the Projector show it?
 
     \b

@@ -12,7 +12,8 @@ import click
 import pytest
 
 from exporter.cli.app import run
-from exporter.evaluation.question_sets import NAMES, Target, read_qrels, read_questions
+from exporter.evaluation.question_files import NAMES
+from exporter.evaluation.question_sets import Target, read_qrels, read_questions
 
 DOCS = Path(__file__).parents[1] / "docs"
 SAME_TEXT = sys.version_info[:2] == (3, 11)  # the demo's text is that Python's own, and so are the figures shown

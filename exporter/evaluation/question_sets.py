@@ -1,53 +1,26 @@
 """Question sets: the bytes of a file in, records out. All mistakes are told at once, each with its line.
 
-| a file | holds |
-|---|---|
-| `.jsonl` | an object a line |
-| `.csv`, `.tsv` | a header and a row a question; a cell of several answers or ids is a JSON list |
-| `.tsv` without a header | `id question` (MS MARCO, TREC) |
-| `.json` | SQuAD's, or a list of objects |
-| qrels | `query 0 document grade` (TREC), or `query document grade` under a header (BEIR) |
-
-An object has `question`, and perhaps `id`, `answers`, `relevant`, `source` and `page`; other names that people use for
-these are known (`NAMES`).
+An entry of a file (`question_files`) has `question`, and perhaps `id`, `answers`, `relevant`, `source` and `page`, or
+other names that people use for these (`NAMES`). Judgements are `query 0 document grade` (TREC), or
+`query document grade` under a header (BEIR).
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from exporter.errors import QueryError
+from exporter.evaluation.question_files import NAMES, READERS, Entry, Mistakes, decoded, short
 from exporter.records import Answer
-
-NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "question": ("question", "query", "text", "user_input"),
-        "id": ("id", "_id", "qid", "query_id", "question_id"),
-        "answers": ("answers", "answer"),
-        "relevant": ("relevant", "relevant_ids", "relevant_id"),
-        "source": ("source",),
-        "page": ("page",),
-    }
-)
-"""What a set calls its columns; the first that is there counts."""
 
 HEADINGS = frozenset({
     "query-id", "qid", "query", "question-id", "topic", "corpus-id", "doc-id", "docid", "document-id", "document",
     "doc", "iter", "iteration", "score", "grade", "rel", "relevance", "relevancy", "label",
 })  # fmt: skip
 """What the columns of judgements are called, where a first line says it; two of them make a header."""
-
-TOLD = 5
-"""Mistakes that an error tells; the rest are counted."""
-
-Entry = tuple[str, Any]
-"""Where it stands (`line 3`), and what stands there."""
 
 
 @dataclass(frozen=True)
@@ -99,23 +72,6 @@ class QuestionSet:
         return len(self.questions)
 
 
-@dataclass
-class _Mistakes:
-    """Everything wrong with a file, gathered."""
-
-    file: str
-    told: list[str] = field(default_factory=list)
-
-    def add(self, where: str, what: str) -> None:
-        self.told.append(f"{where}: {what}")
-
-    def refuse(self) -> None:
-        if self.told:
-            rest = len(self.told) - TOLD
-            more = f"; and {rest:,} more" if rest > 0 else ""
-            raise QueryError(f"{self.file}: {'; '.join(self.told[:TOLD])}{more}")
-
-
 def read_questions(file: str, content: bytes) -> QuestionSet:
     """The questions of a file of this name and content.
 
@@ -123,10 +79,10 @@ def read_questions(file: str, content: bytes) -> QuestionSet:
     an id that is there twice, answers or relevant chunks of another kind.
     """
     ending = file.rpartition(".")[2].lower()
-    if ending not in _READERS:
-        raise QueryError(f"{file}: a question set ends in {', '.join(f'.{one}' for one in _READERS)}")
-    mistakes = _Mistakes(file)
-    return _questions(mistakes, _READERS[ending](mistakes, _decoded(file, content)))
+    if ending not in READERS:
+        raise QueryError(f"{file}: a question set ends in {', '.join(f'.{one}' for one in READERS)}")
+    mistakes = Mistakes(file)
+    return _questions(mistakes, READERS[ending](mistakes, decoded(file, content)))
 
 
 def read_qrels(file: str, content: bytes, asked: QuestionSet) -> QuestionSet:
@@ -136,10 +92,10 @@ def read_qrels(file: str, content: bytes, asked: QuestionSet) -> QuestionSet:
     judgements of questions that are not in the set. Raises QueryError with the line of each mistake, and when nothing
     is left.
     """
-    mistakes = _Mistakes(file)
+    mistakes = Mistakes(file)
     found: dict[str, dict[str, int]] = {one.id: {} for one in asked.questions}
     judgements = foreign = 0
-    for number, line in enumerate(_decoded(file, content).split("\n"), start=1):
+    for number, line in enumerate(decoded(file, content).split("\n"), start=1):
         cells = line.split("\t") if "\t" in line else line.split()
         if not line.strip() or (number == 1 and _is_header(cells)):
             continue
@@ -177,132 +133,10 @@ def read_qrels(file: str, content: bytes, asked: QuestionSet) -> QuestionSet:
 
 def from_records(records: Iterable[Mapping[str, Any]], name: str = "questions") -> QuestionSet:
     """A set from Python's own objects, with the same names and the same errors."""
-    return _questions(_Mistakes(name), ((f"entry {number}", record) for number, record in enumerate(records, start=1)))
+    return _questions(Mistakes(name), ((f"entry {number}", record) for number, record in enumerate(records, start=1)))
 
 
-def _decoded(file: str, content: bytes) -> str:
-    """UTF-8, with or without a byte order mark."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise QueryError(f"{file}: line 1: this is UTF-16; save it as UTF-8")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise QueryError(
-            f"{file}: line {line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        ) from None
-
-
-def _jsonl(mistakes: _Mistakes, text: str) -> Iterator[Entry]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                yield f"line {number}", json.loads(line)
-            except (ValueError, RecursionError) as error:
-                mistakes.add(f"line {number}", f"not JSON ({error})")
-
-
-def _json(mistakes: _Mistakes, text: str) -> Iterator[Entry]:
-    file = mistakes.file
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        line = getattr(error, "lineno", 1)
-        raise QueryError(f"{file}: line {line}: not JSON ({error}); objects line by line are a .jsonl") from None
-    if isinstance(found, list):
-        return ((f"entry {number}", record) for number, record in enumerate(found, start=1))
-    if isinstance(found, dict) and isinstance(found.get("data"), list):
-        return _squad(file, found["data"])
-    raise QueryError(f"{file}: line 1: neither SQuAD's `data` nor a list of questions")
-
-
-def _squad(file: str, data: Sequence[Any]) -> Iterator[Entry]:
-    for number, article in enumerate(data):
-        where = f"data[{number}]"
-        try:
-            for place, paragraph in enumerate(article["paragraphs"]):
-                where = f"data[{number}].paragraphs[{place}]"
-                for asked in paragraph["qas"]:
-                    texts = None if asked.get("is_impossible") else [one["text"] for one in asked["answers"]]
-                    yield where, {"id": asked.get("id"), "question": asked["question"], "answers": texts}
-        except (KeyError, TypeError, AttributeError) as error:
-            raise QueryError(f"{file}: {where} is not as SQuAD has it ({type(error).__name__}: {error})") from None
-
-
-def _tsv(mistakes: _Mistakes, text: str) -> Iterator[Entry]:
-    """Cells may be quoted; where that can't be read, as of a question that begins with a quote, no quote is one."""
-    first = text.split("\n", 1)[0].strip("\r").split("\t")
-    if len(first) == 2 and any(sign.isdecimal() for sign in first[0]) and not _has_question(first):
-        return _headless(mistakes, text)
-    try:
-        for _ in csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True):
-            pass
-    except csv.Error:
-        return _csv(mistakes, text, "\t", csv.QUOTE_NONE)
-    return _csv(mistakes, text, "\t")
-
-
-def _headless(mistakes: _Mistakes, text: str) -> Iterator[Entry]:
-    """`id question` a line, as MS MARCO and TREC have it."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            id, _, question = line.strip("\r").partition("\t")
-            yield f"line {number}", {"id": id, "question": question}
-
-
-def _has_question(header: Sequence[str]) -> bool:
-    return any(name.strip().lower() in NAMES["question"] for name in header)
-
-
-def _csv(
-    mistakes: _Mistakes, text: str, delimiter: str = ",", quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
-) -> Iterator[Entry]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
-    start = 1
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        if not _has_question(header):
-            named = _short(", ".join(header)) or "none"
-            other = next((one for one in ";\t|" if len(header) == 1 and _has_question(named.split(one))), None)
-            why = "the first line names the columns"
-            if other is not None:
-                why = "its cells are parted by " + (
-                    "tabs: call it .tsv" if other == "\t" else f"'{other}': save it with commas"
-                )
-            raise QueryError(f"{mistakes.file}: line 1: no column named question among {named}; {why}")
-        start = reader.line_num + 1
-        for row in reader:
-            where, start = f"line {start}", reader.line_num + 1
-            if not any(cell.strip() for cell in row):
-                continue
-            if len(row) > len(header):
-                mistakes.add(
-                    where, f"{len(row)} cells under {len(header)} names (quote a cell with '{delimiter}' in it)"
-                )
-                continue
-            cells = dict(zip(header, row, strict=False))
-            yield where, {name: _cell(cell) for name, cell in cells.items() if cell.strip()}
-    except csv.Error as error:
-        mistakes.add(f"line {start}", f"{error} (a quote in this row is not closed, or not doubled)")
-
-
-def _cell(cell: str) -> Any:
-    """A JSON list where it is one, else the text."""
-    stripped = cell.strip()
-    if stripped.startswith("[") and stripped.endswith("]"):
-        try:
-            return json.loads(stripped)
-        except (ValueError, RecursionError):
-            return stripped
-    return stripped
-
-
-_READERS: Mapping[str, Callable[[_Mistakes, str], Iterator[Entry]]] = MappingProxyType(
-    {"jsonl": _jsonl, "csv": _csv, "tsv": _tsv, "json": _json}
-)
-
-
-def _questions(mistakes: _Mistakes, entries: Iterable[Entry]) -> QuestionSet:
+def _questions(mistakes: Mistakes, entries: Iterable[Entry]) -> QuestionSet:
     seen: dict[str, str] = {}
     found: list[Asked] = []
     blank: list[str] = []
@@ -315,7 +149,7 @@ def _questions(mistakes: _Mistakes, entries: Iterable[Entry]) -> QuestionSet:
         if blanks:
             blank.append(where)
         if one.id in seen:
-            mistakes.add(where, f"the id {_short(one.id)!r} is there already, at {seen[one.id]}")
+            mistakes.add(where, f"the id {short(one.id)!r} is there already, at {seen[one.id]}")
             continue
         seen[one.id] = where
         found.append(one)
@@ -340,10 +174,10 @@ def _asked(where: str, record: Any, number: int) -> tuple[Asked, bool]:
     }
     text = got["question"]
     if text is None:
-        raise ValueError(f"no question among {_short(', '.join(map(str, record))) or 'no names'}")
+        raise ValueError(f"no question among {short(', '.join(map(str, record))) or 'no names'}")
     if not isinstance(text, str) or not text.strip():
         raise ValueError(
-            "the question is blank" if isinstance(text, str) else f"the question is {_short(repr(text))}, not a text"
+            "the question is blank" if isinstance(text, str) else f"the question is {short(repr(text))}, not a text"
         )
     answers, blanks = _answers(got["answers"])
     relevant = tuple(_targets(got["relevant"]))
@@ -395,16 +229,12 @@ def _targets(value: Any) -> Iterator[Target]:
             )
         grade = one.get("grade", 1)
         if isinstance(grade, bool) or not isinstance(grade, int):
-            raise ValueError(f"the grade {_short(repr(grade))} is not a whole number")
+            raise ValueError(f"the grade {short(repr(grade))} is not a whole number")
         if one.get("id") is not None:
             yield Target(id=str(one["id"]), grade=grade)
         else:
             page = one.get("page")
             yield Target(source=str(one["source"]), page=None if page is None else str(page), grade=grade)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _is_broken(text: str) -> bool:

@@ -63,7 +63,7 @@ def compare(
             report = {"run": str(written.path), **report}
     if as_json:
         console.print_json(report)
-    elif not quiet:
+    elif markdown or not quiet:
         console.print_comparison(report, markdown=markdown)
     if not as_json and not quiet:
         for warning in found.warnings:

@@ -103,9 +103,10 @@ def test_one_question_more_is_not_proven(cli, tmp_path):
     assert "better" not in done.out
 
 
-def test_markdown(cli, runs):
-    """--markdown is whole tables."""
-    lines = cli("compare", *runs, "--markdown").out.splitlines()
+@pytest.mark.parametrize("more", [(), ("--quiet",)])
+def test_markdown(cli, runs, more):
+    """--markdown is whole tables, which --quiet leaves, as it leaves --json."""
+    lines = cli("compare", *runs, "--markdown", *more).out.splitlines()
     assert lines[0].startswith("### A a, B b")
     assert sum(line.startswith("|---") for line in lines) == 5
 

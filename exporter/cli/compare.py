@@ -10,6 +10,7 @@ import click
 from exporter.cli import console
 from exporter.cli.options import (
     Command,
+    check_forms,
     debug_option,
     json_option,
     markdown_option,
@@ -48,8 +49,7 @@ def compare(
     chroma-projector compare logs/small-chunks logs/large-chunks
     chroma-projector compare logs/main logs/branch --min-gain hit@5=0
     """
-    if as_json and markdown:
-        raise click.UsageError("--json and --markdown are two forms of one report: ask for one")
+    check_forms(as_json, markdown)
     from exporter.workflows.compare import check_gains, gains, join, missed
     from exporter.workflows.compare import compare as compare_runs
 
@@ -61,14 +61,8 @@ def compare(
         if logdir is not None or run is not None:
             written = join(run_a, run_b, found, logdir=logdir, run=run, overwrite=overwrite, progress=progress)
             report = {"run": str(written.path), **report}
-    if as_json:
-        console.print_json(report)
-    elif markdown or not quiet:
-        console.print_comparison(report, markdown=markdown)
-    if not as_json and not quiet:
-        for warning in found.warnings:
-            console.note(f"Warning: {warning}")
-    if "run" in report and not quiet:
-        console.note(f"run: {report['run']}")
+    console.print_report(
+        report, console.print_comparison, found.warnings, as_json=as_json, markdown=markdown, quiet=quiet
+    )
     if below := missed(found, wanted):
         raise CheckFailed(f"{'; '.join(below)}: see which questions were lost")

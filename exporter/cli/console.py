@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,13 +94,15 @@ def print_run(run: Run) -> None:
         click.echo(_trust(run))
     if all("page_neighbours" in question for question in run.facts["questions"]):  # not in runs of older versions
         click.echo(_listed(run))
+    from exporter.runs.verify import ROWS_SHOWN
+
     shown, left_out = run.facts["points"] - len(run.questions), run.facts["left_out"]
     if left_out:
         rows = run.facts["source"]["rows_after_filter"]
         answers = run.facts["left_out_with_answer"]
         held = f" ({answers:,} of those left out hold the answer)" if answers else ""
         click.echo(
-            f"{shown:,} of {rows:,} shown{held}; --max-points {min(rows + len(run.questions), 100_000)} for more"
+            f"{shown:,} of {rows:,} shown{held}; --max-points {min(rows + len(run.questions), ROWS_SHOWN)} for more"
         )
 
 
@@ -140,28 +142,54 @@ def print_collections(found: Sequence[Collection]) -> None:
     _console().print(table)
 
 
-def print_evaluation(found: Mapping[str, Any]) -> None:
+def print_report(
+    found: Mapping[str, Any],
+    print_tables: Callable[..., None],
+    warnings: Sequence[str],
+    *,
+    as_json: bool,
+    markdown: bool,
+    quiet: bool,
+) -> None:
+    """What `evaluate` and `compare` found, in the form that was asked for; `print_tables` is one of the two below.
+
+    `quiet` leaves a form that was named, and takes away all else. On stderr: warnings, and where a run was written.
+    """
+    if as_json:
+        print_json(found)
+    elif markdown or not quiet:
+        print_tables(found, markdown=markdown)
+    if quiet:
+        return
+    for warning in () if as_json else warnings:  # JSON holds them
+        note(f"Warning: {warning}")
+    if "run" in found:
+        note(f"run: {found['run']}")
+
+
+def print_evaluation(found: Mapping[str, Any], *, markdown: bool = False) -> None:
     """Metrics, verdicts, the hardest questions and findings, on stdout."""
     from exporter.cli import report
 
-    _print_report(report.title(found), report.sections(found))
-    for finding in found["findings"]:
-        _console().print(_text(f"- {report.told(finding)}"), highlight=False, soft_wrap=True)
+    points = [report.told(finding) for finding in found["findings"]]
+    _print_tables(report.title(found), report.sections(found), points, markdown)
 
 
 def print_comparison(found: Mapping[str, Any], *, markdown: bool = False) -> None:
     """Differences, questions won and lost, verdicts and ranks that changed, on stdout."""
-    from exporter.cli import report, versus
+    from exporter.cli import versus
 
-    if markdown:
-        click.echo(report.to_markdown(versus.title(found), versus.sections(found)), nl=False)
-    else:
-        _print_report(versus.title(found), versus.sections(found))
+    _print_tables(versus.title(found), versus.sections(found), (), markdown)
 
 
-def _print_report(title: str, sections: Iterable[Section]) -> None:
+def _print_tables(title: str, sections: Iterable[Section], points: Sequence[str], markdown: bool) -> None:
     from rich.table import Table
 
+    from exporter.cli.report import to_markdown
+
+    if markdown:
+        click.echo(to_markdown(title, sections, points), nl=False)
+        return
     console = _console()
     console.print(_text(title), style="bold", highlight=False)
     for heading, rows in sections:
@@ -173,13 +201,8 @@ def _print_report(title: str, sections: Iterable[Section]) -> None:
             table.add_row(*map(_text, row))
         console.print()
         console.print(table)
-
-
-def print_markdown(found: Mapping[str, Any]) -> None:
-    """The same as Markdown."""
-    from exporter.cli.report import as_markdown
-
-    click.echo(as_markdown(found), nl=False)
+    for point in points:
+        console.print(_text(f"- {point}"), highlight=False, soft_wrap=True)
 
 
 def model_name(collection: Collection) -> str | None:

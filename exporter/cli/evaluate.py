@@ -14,6 +14,7 @@ from exporter.cli.options import (
     access_options,
     answer_options,
     cache_option,
+    check_forms,
     collection_option,
     debug_option,
     index_option,
@@ -79,8 +80,7 @@ def evaluate(
     chroma-projector evaluate chroma_db --questions questions.jsonl -k 5
     chroma-projector evaluate chroma_db --questions questions.csv --min hit@5=0.8 --markdown
     """
-    if as_json and markdown:
-        raise click.UsageError("--json and --markdown are two forms of one report: ask for one")
+    check_forms(as_json, markdown)
     from exporter.workflows.evaluate import (
         EvaluateRequest,
         check_trec,
@@ -104,17 +104,9 @@ def evaluate(
         else:
             found = run_evaluation(request, progress, console.note)
             report = found.to_json()
-    if as_json:
-        console.print_json(report)
-    elif markdown:
-        console.print_markdown(report)
-    elif not quiet:
-        console.print_evaluation(report)
-    if not as_json and not quiet:
-        for warning in found.warnings:
-            console.note(f"Warning: {warning}")
-    if "run" in report and not quiet:
-        console.note(f"run: {report['run']}")
+    console.print_report(
+        report, console.print_evaluation, found.warnings, as_json=as_json, markdown=markdown, quiet=quiet
+    )
     if trec is not None:
         qrels = write_trec(found, trec)
         if not quiet:

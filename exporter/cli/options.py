@@ -286,6 +286,13 @@ debug_option = option(
 quiet_option = option("--quiet", group="Output", is_flag=True, help="Print errors only.")
 markdown_option = option("--markdown", group="Output", is_flag=True, help="For the summary of a CI job.")
 
+
+def check_forms(as_json: bool, markdown: bool) -> None:
+    """Raise Click's UsageError for `--json` together with `--markdown`."""
+    if as_json and markdown:
+        raise click.UsageError("--json and --markdown are two forms of one report: ask for one")
+
+
 logdir_option = option(
     "--logdir",
     group="Output",

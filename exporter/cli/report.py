@@ -17,13 +17,8 @@ LISTED = 10
 """Missed questions that a report lists; `--json` has all."""
 
 
-def as_markdown(found: Found) -> str:
-    """The whole report, for the summary of a CI job."""
-    return to_markdown(title(found), sections(found), [told(finding) for finding in found["findings"]])
-
-
-def to_markdown(heading: str, tables: Iterable[Section], points: Sequence[str] = ()) -> str:
-    """A title, tables and a list."""
+def to_markdown(heading: str, tables: Iterable[Section], points: Sequence[str]) -> str:
+    """A title, tables and a list, for the summary of a CI job."""
     lines = [f"### {escaped(heading)}", ""]
     for names, rows in tables:
         lines += [table(names, rows), ""]

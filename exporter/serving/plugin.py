@@ -64,6 +64,7 @@ class RefreshingProjector(projector_plugin.ProjectorPlugin):  # type: ignore[mis
         self._lock = threading.RLock()
         self._looks: dict[str, _Look] = {}
         self._config_stamps: dict[str, Stamp] = {}
+        # Configs by run, as they were at the last look, a second ago; `config_fpaths` has one only during a look.
         self._shown: dict[str, str] = {}
 
     def get_plugin_apps(self) -> dict[str, WSGIApp]:
@@ -104,14 +105,14 @@ class RefreshingProjector(projector_plugin.ProjectorPlugin):  # type: ignore[mis
 
     def _serve_news(self, request: Request) -> Response:
         runs = []
-        for run in self._config_paths():
+        for run in self._shown:
             told = self._tell(run) or {}
             runs.append({"name": run, "stamp": str(self._config_stamps.get(run)), "asked": told.get("asked")})
         return _respond(request, json.dumps(runs), "application/json")
 
     def _tell(self, run: str) -> dict[str, Any] | None:
         """What the page is told of a run, read again when it was written again."""
-        config = self._config_paths().get(run)
+        config = self._shown.get(run)
         if config is None:
             return None
         stamp = _stamp(Path(config).with_name(MANIFEST))
@@ -119,10 +120,6 @@ class RefreshingProjector(projector_plugin.ProjectorPlugin):  # type: ignore[mis
         if known is None or known[0] != stamp:
             known = self._told[run] = (stamp, page.told_of(Path(config).parent))
         return known[1]
-
-    def _config_paths(self) -> dict[str, str]:
-        """The runs as they were at the last look, a second ago at most; `config_fpaths` has one only during a look."""
-        return self._shown
 
     def _alone(self, app: WSGIApp) -> WSGIApp:
         def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -96,7 +96,7 @@ def start(
     server = Server(settings, notice, asking)
     try:
         server._wait_until_up(set(runs), timeout)
-    except BaseException:
+    except BaseException:  # a ^C too: nobody has the server yet who could stop it
         server.stop()
         raise
     return server
@@ -245,7 +245,7 @@ def _launch(settings: Settings) -> subprocess.Popen[str]:
     return subprocess.Popen(
         interpreter.command("exporter.serving.child", json.dumps(asdict(settings))),
         env=interpreter.environment(),
-        # A pipe that nothing is written to: its end tells the child that this process is gone.
+        # Answers to the page; and its end tells the child that this process is gone.
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

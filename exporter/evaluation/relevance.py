@@ -212,7 +212,7 @@ class Borders:
         }
         self._by_id = [question for question, (one, _) in missing.items() if not words_decide(one)]
         self._documents = documents
-        self._source_of = np.full(sum(map(len, documents.values())) and 1 + max(map(np.max, documents.values())), -1)
+        self._source_of = np.full(1 + max(map(np.max, documents.values()), default=-1), -1)
         self._names = list(documents)
         for code, positions in enumerate(documents.values()):
             self._source_of[positions] = code

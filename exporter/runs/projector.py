@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from exporter.runs import notf
 
 CONFIG = "projector_config.pbtxt"
 CHECKPOINT = "checkpoint"
+CHECKPOINT_PATH = re.compile(r"\bmodel_checkpoint_path\s*:")
+"""In a config's text: it says where a checkpoint is. Ours never do."""
 MARK, PENDING = "tfevents", "pending."
 """Of an events file's name: that by which TensorBoard knows it, and what stands there while a run is not published."""
 LATEST = 4_102_444_800

@@ -156,9 +156,8 @@ def _finish(logdir: Path, staging: Path) -> None:
             if (staging / _OLD).exists() and not target.exists():  # the old run was moved aside, the new one not in yet
                 (staging / (_NEW if (staging / _NEW).exists() else _OLD)).rename(target)
             _show_events(target, plan["events"])
-    for events in staging.rglob(
-        f"*{MARK}*"
-    ):  # first of all: of a run that goes file by file TensorBoard would show half
+    # First of all: of a run that goes file by file TensorBoard would show half.
+    for events in staging.rglob(f"*{MARK}*"):
         events.unlink(missing_ok=True)
     shutil.rmtree(staging, ignore_errors=True)
 

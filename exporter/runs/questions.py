@@ -8,8 +8,8 @@ from typing import Any
 from exporter.runs.metadata import MISSING_NUMBER, Table, number_cell, text_cell
 
 _LONGEST = 10_000  # characters of a cell
-_TEXTS = ("id", "text", "kind", "evidence", "repair")
-_HEADINGS = ("id", "text", "verdict", "evidence", "repair")
+_TEXTS = {"id": "id", "text": "text", "verdict": "kind", "evidence": "evidence", "repair": "repair"}
+"""The headings of texts, and what a manifest calls them."""
 
 
 def _inert(cell: str) -> str:
@@ -20,7 +20,7 @@ def _inert(cell: str) -> str:
 def questions_table(questions: Sequence[Mapping[str, Any]]) -> Table:
     """From what a manifest says of the questions. `question` is the name in metadata.tsv; -1 stands for no number."""
     columns: dict[str, list[str]] = {"question": [f"q{number}" for number in range(1, len(questions) + 1)]}
-    for heading, key in zip(_HEADINGS, _TEXTS, strict=True):
+    for heading, key in _TEXTS.items():
         columns[heading] = [_inert(text_cell(one[key], _LONGEST)) for one in questions]
     ranks = [one["first_rank"] for one in questions]
     columns["first_rank"] = [MISSING_NUMBER if rank is None else str(rank) for rank in ranks]

@@ -6,7 +6,7 @@ import hmac
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from hashlib import sha256
 from secrets import token_bytes
 from types import MappingProxyType
@@ -121,13 +121,14 @@ def redact_table(table: Table, redaction: Redaction, *, joint: bool = False) -> 
     gone, roles = redaction.hidden, cells["role"]
     anonymous: Callable[[str], str] = lru_cache(maxsize=None)(redaction.anonymous)
     if redaction.hides_ids:
-        cells["id"] = _where_chunk(roles, cells["id"], anonymous)
+        ids = zip(roles, cells["id"], strict=True)
+        cells["id"] = [cell if role == QUESTION else anonymous(cell) for role, cell in ids]
     for column in list(cells):
         if column in gone or keys.get(column) in gone:
             missing = MISSING_NUMBER if column == "page" else MISSING_TEXT
-            cells[column] = _where_chunk(roles, cells[column], partial(_instead, missing))
+            cells[column] = _emptied(roles, cells[column], missing)
     if redaction.hides_text:
-        cells["text"] = _where_chunk(roles, cells["text"], lambda cell: MISSING_TEXT)
+        cells["text"] = _emptied(roles, cells["text"], MISSING_TEXT)
     away = dropped(table, redaction, joint=joint)
     if redaction.hides_ids or gone & {"source", "page"} or "page_label" in away:
         letters = 2 if joint else 0  # "A " or "B "
@@ -157,12 +158,9 @@ def redaction_faults(record: Any, names: Sequence[str], lines: Sequence[Sequence
             yield f"it has a column {column}, which was left out"
 
 
-def _instead(missing: str, cell: str) -> str:
-    return missing
-
-
-def _where_chunk(roles: Sequence[str], cells: Sequence[str], change: Callable[[str], str]) -> list[str]:
-    return [cell if role == QUESTION else change(cell) for role, cell in zip(roles, cells, strict=True)]
+def _emptied(roles: Sequence[str], cells: Sequence[str], missing: str) -> list[str]:
+    """A column that says nothing of chunks, and of questions what it said."""
+    return [cell if role == QUESTION else missing for role, cell in zip(roles, cells, strict=True)]
 
 
 def _labels(cells: Mapping[str, Collection[str]], *, keep_printed: bool, letters: int) -> Iterator[str]:

@@ -37,7 +37,7 @@ COLOURS = {
     OTHERS_QUESTION: BLUE,
 }
 
-_ATLAS = 8192
+LARGEST_ATLAS = 8192
 """The page refuses a bigger image: pixels each way (vz_projector/data-provider.ts:445-455 at 70b76c9)."""
 _SMOOTH = 4
 """Glyphs are drawn so many times larger, then reduced."""
@@ -75,7 +75,7 @@ def glyphs(points: Points) -> list[Glyph]:
 
 def cell_size(rows: int) -> int:
     """Pixels of a glyph's cell, so that the atlas stays in its limit for as many rows as the page loads."""
-    return 32 if rows <= (_ATLAS // 32) ** 2 else 24
+    return 32 if rows <= (LARGEST_ATLAS // 32) ** 2 else 24
 
 
 def atlas(rows: Sequence[Glyph]) -> bytes:

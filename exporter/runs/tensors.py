@@ -16,6 +16,7 @@ import orjson
 from exporter import interpreter
 from exporter.errors import OutputError
 from exporter.records import Float32
+from exporter.runs.projector import CHECKPOINT
 
 _BLOCK = 2_000
 """Rows turned to text at once."""
@@ -70,7 +71,7 @@ def has_tensorflow() -> bool:
     return importlib.util.find_spec("tensorflow") is not None
 
 
-def write_checkpoint(folder: Path, prefix: str, name: str, values: Float32) -> list[Path]:
+def write_checkpoint(folder: Path, prefix: str, name: str, values: Float32) -> None:
     """A TensorFlow checkpoint with one variable of this name, and the state file that says it is the latest.
 
     Written and read back by a process of its own: TensorFlow takes ten seconds and 600 MB, and stays.
@@ -81,13 +82,10 @@ def write_checkpoint(folder: Path, prefix: str, name: str, values: Float32) -> l
     with tempfile.TemporaryDirectory() as scratch:
         array = Path(scratch) / "values.npy"
         np.save(array, values)
-        done = run_module(__name__, str(array), str(folder / prefix), name)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise OutputError(f"TensorFlow could not write the checkpoint: {reason[:200]}")
-    state = folder / "checkpoint"
-    state.write_text(f'model_checkpoint_path: "{prefix}"\nall_model_checkpoint_paths: "{prefix}"\n')
-    return [state, *sorted(folder.glob(f"{prefix}.*"))]
+        if (failed := run_module(__name__, str(array), str(folder / prefix), name)) is not None:
+            raise OutputError(f"TensorFlow could not write the checkpoint: {failed[:200]}")
+    state = f'model_checkpoint_path: "{prefix}"\nall_model_checkpoint_paths: "{prefix}"\n'
+    (folder / CHECKPOINT).write_text(state)
 
 
 def read_checkpoint(folder: Path, name: str) -> Float32:
@@ -102,17 +100,16 @@ def read_checkpoint(folder: Path, name: str) -> Float32:
         )
     with tempfile.TemporaryDirectory() as scratch:
         array = Path(scratch) / "values.npy"
-        done = run_module(__name__, str(array), str(folder), name, "read")
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise OutputError(f"TensorFlow could not read the checkpoint of {folder}: {reason[:200]}")
+        if (failed := run_module(__name__, str(array), str(folder), name, "read")) is not None:
+            raise OutputError(f"TensorFlow could not read the checkpoint of {folder}: {failed[:200]}")
         return np.asarray(np.load(array), np.float32)
 
 
-def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """One of our modules in a process of its own, to its end."""
+def run_module(module: str, *arguments: str) -> str | None:
+    """One of our modules in a process of its own, to its end; the last line it said when it failed, else None."""
     command = interpreter.command(module, *arguments)
-    return subprocess.run(command, capture_output=True, text=True, env=interpreter.environment())
+    done = subprocess.run(command, capture_output=True, text=True, env=interpreter.environment())
+    return (done.stderr.strip().splitlines() or ["no message"])[-1] if done.returncode else None
 
 
 def _write_with_tensorflow(array: str, prefix: str, name: str) -> None:

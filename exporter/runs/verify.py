@@ -20,18 +20,16 @@ from exporter.runs import manifest, notf, projector
 from exporter.runs.folder import ASSETS, METADATA, VECTORS
 from exporter.runs.metadata import LINES, MISSING_TEXT, read_as_the_page_does
 from exporter.runs.redaction import ANONYMOUS, GONE, redaction_faults
+from exporter.runs.sprites import LARGEST_ATLAS
 from exporter.runs.tensors import read_checkpoint, run_module
+from exporter.runs.views import PLACES
 
 ROWS_SHOWN = 100_000
 """The page asks for the first 100,000 rows and no more."""
 ROWS_AT_ONCE = 10_000
 MADE_FOR_PARQUET = ("x", "y", "z", "flat_x", "flat_y", "vector")
 """Columns of points.parquet that metadata.tsv has not; the collection's own key of such a name is `meta_` and it."""
-LARGEST_ATLAS = 8192
-"""Pixels each way of the image that holds the glyphs."""
 REQUIRED_COLUMNS = ("label", "source", "page", "distance", "contains_answer", "is_question")
-PLACES = ("umap-0", "umap-1", "umap-2", "pca-0", "pca-1", "pca-2")
-"""Of each row in a bookmark: without the last three the page's PCA tab goes blank."""
 REQUIRED_FIELDS = (
     "selectedProjection", "projections", "pcaComponentDimensions", "tSNEIteration", "tSNEPerplexity",
     "tSNELearningRate", "customXLeftText", "customXRightText", "customYUpText", "customYDownText", "selectedPoints",
@@ -342,9 +340,8 @@ def _refused_by_tensorboard(run: Path, config: Any) -> Iterator[str]:
         except Exception as error:  # whatever it raises would reach the user's page
             yield f"TensorBoard can't load the run: {error}"
         return
-    done = run_module(__name__, str(run))
-    if done.returncode:
-        yield f"TensorBoard can't load the run: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
+    if (failed := run_module(__name__, str(run))) is not None:
+        yield f"TensorBoard can't load the run: {failed}"
 
 
 def load_in_tensorboard(run: Path) -> None:

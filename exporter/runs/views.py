@@ -16,6 +16,8 @@ MOST_ENTRIES = 1_000_000
 """Rows times bookmarks in one file, about 100 bytes each. Above it only the first two are kept."""
 NO_COLOUR = "No color map"
 """The page's own name for it; an empty one leaves its menu empty."""
+PLACES = ("umap-0", "umap-1", "umap-2", "pca-0", "pca-1", "pca-2")
+"""Of each row in a bookmark: without the last three the page's PCA tab goes blank."""
 _DECIMALS = 4
 _BLOCK = 10_000
 """Points turned to JSON at once."""
@@ -52,11 +54,10 @@ def bookmarks(views: Sequence[View], axes: Float64, dimension: int) -> bytes:
 def _projections(places: Float64, axes: Float64) -> orjson.Fragment:
     """What a bookmark says of each point, as JSON."""
     deep = places if places.shape[1] == 3 else np.column_stack([places, np.zeros(len(places))])
-    keys = ("umap-0", "umap-1", "umap-2", "pca-0", "pca-1", "pca-2")
     blocks = []
     for start in range(0, len(places), _BLOCK):
         numbers = np.column_stack([some[start : start + _BLOCK] for some in (deep, axes)])
-        rows = [dict(zip(keys, row, strict=True)) for row in np.round(numbers, _DECIMALS).tolist()]
+        rows = [dict(zip(PLACES, row, strict=True)) for row in np.round(numbers, _DECIMALS).tolist()]
         blocks.append(orjson.dumps(rows)[1:-1])
     return orjson.Fragment(b"[" + b",".join(blocks) + b"]")
 

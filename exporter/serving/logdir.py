@@ -6,11 +6,10 @@ import os
 import re
 from pathlib import Path
 
-from exporter.runs.projector import CHECKPOINT, CONFIG
+from exporter.runs.projector import CHECKPOINT, CHECKPOINT_PATH, CONFIG, MARK
 
 _EMBEDDING = re.compile(r"\bembeddings\s*:?\s*[{<]")
 _TENSOR_PATH = re.compile(r"\btensor_path\s*:")
-_CHECKPOINT_PATH = re.compile(r"\bmodel_checkpoint_path\s*:")
 
 
 def find_runs(logdir: Path) -> dict[str, Path]:
@@ -24,7 +23,7 @@ def find_runs(logdir: Path) -> dict[str, Path]:
     for path, subdirectories, files in os.walk(logdir, followlinks=True):
         subdirectories[:] = sorted(name for name in subdirectories if not name.startswith("."))
         directory = Path(path)
-        if CONFIG in files and (directory == logdir or any("tfevents" in name for name in files)):
+        if CONFIG in files and (directory == logdir or any(MARK in name for name in files)):
             runs[os.path.relpath(directory, logdir)] = directory
     return runs
 
@@ -46,4 +45,4 @@ def holds_checkpoint(run: Path) -> bool:
     files = len(_TENSOR_PATH.findall(config))
     if files and files >= len(_EMBEDDING.findall(config)):
         return False
-    return bool(_CHECKPOINT_PATH.search(config)) or any(state.is_file() for state in checkpoint_states(run))
+    return bool(CHECKPOINT_PATH.search(config)) or any(state.is_file() for state in checkpoint_states(run))

@@ -18,13 +18,12 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from exporter.errors import OutputError, ServingError
 from exporter.runs import manifest
-from exporter.runs.projector import CHECKPOINT, CONFIG
+from exporter.runs.projector import CHECKPOINT, CHECKPOINT_PATH, CONFIG
 
 MOST_FILES = 10_000
 MOST_BYTES = 4 * 2**30
 """Of what an archive unpacks to. A run of 100,000 x 1,536 has 2 GB with its vectors.tsv."""
 _AT_ONCE = 2**20
-_NAMES_A_CHECKPOINT = re.compile(r"\bmodel_checkpoint_path\s*:")
 _ELSEWHERE = re.compile(r"[/\\]|\.\.")
 
 
@@ -47,7 +46,7 @@ def pack(run: Path, facts: Mapping[str, Any], file: IO[bytes]) -> None:
 
 def _add(archive: ZipFile, run: Path, name: str) -> None:
     path = run / name
-    if not path.is_file() or not path.resolve().is_relative_to(run.resolve()):
+    if not path.is_file() or not manifest.is_inside(run, path):
         raise OutputError(f"{run} is not whole: {name} is missing; export it again")
     archive.write(
         path, f"{plain_name(run.resolve().name)}/{name}", ZIP_STORED if path.suffix == ".png" else ZIP_DEFLATED
@@ -156,7 +155,7 @@ def _extract(archive: ZipFile, entry: ZipInfo, path: Path, left: int) -> int:
 def _refuse_paths_outside(source: Path, run: Path) -> None:
     """With TensorFlow, TensorBoard would read a checkpoint wherever a config or a checkpoint's state says it is."""
     state = run / CHECKPOINT
-    if _NAMES_A_CHECKPOINT.search((run / CONFIG).read_text("utf-8", "replace")):
+    if CHECKPOINT_PATH.search((run / CONFIG).read_text("utf-8", "replace")):
         raise ServingError(f"{source} is refused: its config names a checkpoint by a path; nothing of it is served")
     if state.exists() and _ELSEWHERE.search(state.read_text("utf-8", "replace")):
         raise ServingError(f"{source} is refused: its checkpoint lies elsewhere; nothing of it is served")

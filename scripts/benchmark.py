@@ -29,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -304,17 +304,10 @@ WAYS: dict[str, Callable[[str, str, str, str], None]] = {
 }
 ASKED = {"ask": ask, "load": load}
 
-
-def in_this_process(way: str, arguments: Sequence[str]) -> None:
-    """What `in_a_process` starts."""
-    if way == "build":
-        build(*arguments)
-    else:
-        {**WAYS, **ASKED}[way](*arguments)
-
+IN_A_PROCESS: dict[str, Callable[..., None]] = {"build": build, **WAYS, **ASKED}
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1 and (sys.argv[1] == "build" or sys.argv[1] in {**WAYS, **ASKED}):
-        in_this_process(sys.argv[1], sys.argv[2:])
+    if len(sys.argv) > 1 and sys.argv[1] in IN_A_PROCESS:
+        IN_A_PROCESS[sys.argv[1]](*sys.argv[2:])
     else:
         main()

@@ -30,19 +30,13 @@ from exporter.sources.paging import ClientSource, PagedRows
 from exporter.workflows.ingest_request import IngestRequest
 from exporter.workflows.ingest_work import embedder
 from exporter.workflows.spread import score_spread
+from scripts.benchmark_ingest import timed
 
 ROUNDS = 5
 WINDOWS, WINDOW = 4, 64
 ROWS, DIMENSION = 20_000, 384
 PORT = 18411
 WARM = ["warm"]
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def windows() -> list[list[str]]:

@@ -24,6 +24,7 @@ from exporter.workflows.run import Run
 from exporter.workflows.serve import serve
 from exporter.workflows.share import share
 from scripts.benchmark_asking import STORE
+from scripts.benchmark_ingest import timed
 from scripts.benchmark_pictures import first_picture
 
 OPENED = "() => window.projector()?.shadowRoot?.querySelector('.stage')?.dataset.opened !== undefined"
@@ -75,12 +76,7 @@ def made(folder: Path, points: int) -> Run:
 
 def median(work: Callable[[], object]) -> float:
     """Seconds that it takes."""
-    taken = []
-    for _ in range(TIMES):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+    return statistics.median(timed(work) for _ in range(TIMES))
 
 
 def opens(file: Path) -> bool:

@@ -437,7 +437,9 @@ def test_a_pattern_holds_only_stars(little):
     assert set(texts(crawl_all(little, exclude=("a?x", "[b]"))[1])) == {"/", "/abx=1", "/b"}
 
 
-@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"", b"# " + b"x" * 600_000 + b"\n"], ids=["mark", "plain", "long"])
+@pytest.mark.parametrize(
+    "before", [b"\xef\xbb\xbf", b"", b"# " + b"x" * 600_000 + b"\n"], ids=["mark", "plain", "long"]
+)
 def test_a_robots_txt_of_any_kind(little, before):
     """A byte order mark hides no rule; of a robots.txt beyond --max-bytes, and beyond 500 KiB, the beginning counts."""
     rules = b"User-agent: *\nDisallow: /\n"

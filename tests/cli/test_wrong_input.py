@@ -246,7 +246,7 @@ def test_full_disk(cli, own, vector, tmp_path):
 def test_interrupted(own, vector, tmp_path):
     """^C ends with 130, one line, and nothing half-written."""
     script = (
-        "import exporter.workflows.export as e, exporter.cli.app as a, time, sys\n"
+        "import exporter.workflows.ranking as e, exporter.cli.app as a, time, sys\n"
         "e.arrange = lambda *x, **y: (print('there', flush=True), time.sleep(60))\n"
         "a.main(sys.argv[1:])"
     )
@@ -267,7 +267,7 @@ def test_a_fault_of_ours(cli, own, vector, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr("exporter.workflows.export.arrange", fail)
+    monkeypatch.setattr("exporter.workflows.ranking.arrange", fail)
     asked = ("export", own, "--question-vector", vector)
     done = cli(*asked)
     assert done.code == 1

@@ -92,21 +92,35 @@ def _lot(one: str, key: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(one.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest())
 
 
-def estimated_ranks(
-    distances: Float64, known: Bool, by_lot: Bool, rows: int
-) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
-    """(m,) ranks among all `rows` of m that were read, ascending with their (m,) distances.
+@dataclass(frozen=True)
+class Estimated:
+    """(m,) ranks among all rows, ascending with the distance: counted up to the rank `counted`, estimated beyond.
+    `unknown`: about how many chunks are nearer than the last that the index named, and were not named.
+    """
 
-    `known` are the nearest that the index named, `by_lot` those that were drawn. Up to the last known one ranks count
-    what was read. Beyond, each drawn chunk stands for as many as were not read, divided among those drawn there; its
-    own rank is the middle of these.
+    ranks: np.ndarray[tuple[int], np.dtype[np.int32]]
+    counted: int
+    unknown: float
+
+
+def estimated_ranks(distances: Float64, known: Bool, by_lot: Bool, rows: int, top_k: int) -> Estimated:
+    """Ranks among all `rows` of the m that were read, by their (m,) distances.
+
+    `known` are the nearest that the index named, `by_lot` those that were drawn. Each drawn chunk stands for as many as
+    were not asked for by name, divided among those drawn; its own rank is the middle of these. Up to the last known one
+    ranks count what was read, unless one was drawn that is nearer, so that the index must have lost chunks: then only
+    up to that, and those of the top k.
     """
     order = np.argsort(distances, kind="stable")
     last = distances[known].max(initial=-np.inf)
-    far = by_lot & (distances > last) & np.isfinite(distances)
-    each = (rows - len(distances)) / far.sum() + 1 if far.any() else 1.0
-    weights = np.where(far, each, 1.0)[order]
-    before = np.cumsum(weights) - weights
+    drawn = int(by_lot.sum())
+    each = np.where(by_lot, (rows - len(distances) + drawn) / max(drawn, 1), 1.0)
+    nearer = ~known & (distances < last)
+    first = distances[nearer & by_lot].min(initial=np.inf)
+    counted = max(int((distances < first).sum()) if first < np.inf else int((distances <= last).sum()), top_k)
+    weights = each[order]
+    middle = np.floor(np.cumsum(weights) - (weights + 1) / 2 + 1e-6) + 1
+    places = np.arange(1, len(distances) + 1)
     ranks = np.empty(len(distances), np.int32)
-    ranks[order] = np.minimum(np.floor(before + (weights - 1) / 2 + 1e-6) + 1, rows)
-    return ranks
+    ranks[order] = np.minimum(np.where(places > counted, middle, places), rows)
+    return Estimated(ranks, counted, float(each[nearer].sum()))

@@ -186,7 +186,13 @@ def _answered(
         "chunks_with_answer": holding,
         "first_answer_rank": first,
         "verdict": verdict(
-            bool(question.answers), first, holding, scores.population, request.top_k, _looked_at(seen), _counted(seen)
+            bool(question.answers),
+            first,
+            holding,
+            scores.population,
+            request.top_k,
+            _looked_at(seen),
+            _counted(seen, index),
         ),
         "hits": hits,
         **returned,
@@ -204,9 +210,9 @@ def _looked_at(seen: Seen) -> int | None:
     return None if seen.part is None or seen.part.searched else seen.scores.rows
 
 
-def _counted(seen: Seen) -> int:
-    """Up to which rank they were counted, and not estimated."""
-    return seen.scores.rows if seen.part is None else seen.part.named
+def _counted(seen: Seen, question: int) -> int:
+    """Up to which rank those of a question were counted, and not estimated."""
+    return seen.scores.rows if seen.part is None else seen.part.counted[question]
 
 
 def verdict(
@@ -244,12 +250,9 @@ def _warnings(
     model: Model | None,
     pictures: Pictures,
 ) -> list[str]:
-    scores, found = seen.scores, []
+    scores, found = seen.scores, list[str]()
     if seen.part is not None:
-        found.append(
-            f"{scores.rows:,} of {scores.population:,} chunks were read, so some figures are estimates: the manifest "
-            "says which; --read whole reads all"
-        )
+        found += seen.part.warnings()
     if check is not None and check.warning:
         found.append(check.warning)
     if model is not None and check is None:

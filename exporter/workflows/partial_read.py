@@ -26,6 +26,9 @@ FAR = 10
 NAMED = 1000
 """Chunks that the index is asked to name for a question: their ranks are counted, all others' estimated."""
 
+SOUND = 0.9
+"""The share of the nearest chunks that an index should name: with less, ranks among what it named are too small."""
+
 
 @dataclass(frozen=True)
 class PartRead:
@@ -35,6 +38,10 @@ class PartRead:
     batches: Sequence[Batch]
     by_lot: int
     named: int
+    counted: Sequence[int]
+    """Up to which rank those of each question were counted, and not estimated."""
+    index_share: float
+    """About which share of the chunks as near as those named the index did name, for the question where it is least."""
     searched: bool
     """Whether the server named all chunks that hold an answer."""
     unsearched: tuple[str, ...] = ()
@@ -54,22 +61,42 @@ class PartRead:
 
     def facts(self) -> dict[str, Any]:
         """For the manifest."""
-        return {"whole": False, "read": self.scores.rows, "named_by_index": self.named, "drawn": self.by_lot}
+        return {
+            "whole": False,
+            "read": self.scores.rows,
+            "named_by_index": self.named,
+            "index_share": round(self.index_share, 3),
+            "drawn": self.by_lot,
+        }
+
+    def warnings(self) -> list[str]:
+        """What whoever reads the figures must know."""
+        part = f"{self.scores.rows:,} of {self.scores.population:,} chunks were read, so some figures are estimates"
+        found = [f"{part}: the manifest says which; --read whole reads all"]
+        if self.index_share < SOUND:
+            found.append(
+                f"the server's index named only about {max(100 * self.index_share, 1):.0f} % of the chunks that are as "
+                f"near as its {self.named:,}, by the draw: the top k may be far from the true one; --read whole ranks "
+                "all"
+            )
+        return found
 
     def estimates(self) -> list[str]:
         """Which figures of the run are none of exact counting, a line each."""
+        share, counted = 100 * self.index_share, min(self.counted)
         every = f"{self.scores.rows:,} of {self.scores.population:,} chunks were read"
         holding = (
             "chunks_with_answer and first_answer_rank: of the chunks that hold the answer all were found by the "
-            "server's own search; a rank among them that is beyond those named is estimated"
+            "server's own search; a rank among them that is beyond those counted is estimated"
             if self.searched
             else "chunks_with_answer and first_answer_rank: only the chunks that were read were looked at, so there "
             "may be more of them, and nearer ones" + "".join(f" ({why})" for why in self.unsearched)
         )
         asked = bool(self.scores.answers.any()) or self.unsearched or self.searched
         return [
-            f"rank up to {self.named:,}: by the server's approximate index, which may have lost chunks that are nearer",
-            f"rank beyond {self.named:,}, and so the radius in around_question: estimated from {self.by_lot:,} chunks "
+            f"rank up to {counted:,}: by the server's approximate index, which may have lost chunks that are nearer"
+            f"; by the draw it named about {share:.0f} %",
+            f"rank beyond {counted:,}, and so the radius in around_question: estimated from {self.by_lot:,} chunks "
             f"drawn by lot; {every}",
             *([holding] if asked else []),
             "trustworthiness, closeness, the map and its neighbourhoods: of the chunks that were read",
@@ -109,8 +136,9 @@ def read_part(
     holding, unsearched = _search(request, questions, rows, progress)
     wanted = dict.fromkeys(one for ids in hits for one in ids) | dict.fromkeys(places)
     searched = all(complete for _, complete in holding)
+    until = (len(wanted) + room) // 2  # the other half is for the lot, which all estimates are made from
     for ids, _ in holding:
-        free = room - len(wanted)
+        free = max(until - len(wanted), 0)
         searched &= len(set(ids) - wanted.keys()) <= free
         wanted |= dict.fromkeys(ids[:free] if free < len(ids) else ids)
     if len(wanted) > room:
@@ -126,18 +154,26 @@ def read_part(
         batches.append(batch)
         progress("reading", sum(map(len, batches)), len(drawn.ids))
     _settle(places, drawn)
-    scores = _estimated(scan(batches, query), hits, drawn)
+    scores, counted, share = _estimated(scan(batches, query), hits, drawn, request.top_k)
     searched &= query.has_answers and not unsearched
-    return PartRead(scores, batches, int(drawn.by_lot.sum()), named, searched, unsearched)
+    return PartRead(scores, batches, int(drawn.by_lot.sum()), named, counted, share, searched, unsearched)
 
 
-def _estimated(scores: Scores, hits: Sequence[Sequence[str]], drawn: Drawn) -> Scores:
-    ranks = []
+def _estimated(
+    scores: Scores, hits: Sequence[Sequence[str]], drawn: Drawn, top_k: int
+) -> tuple[Scores, list[int], float]:
+    """With ranks among all; up to which they were counted; and which share of the nearest the index named, for the
+    question where it is least.
+    """
+    found, shares = [], []
     for question, ids in enumerate(hits):
         mine = set(ids)
         known = np.array([one in mine for one in drawn.ids], bool)
-        ranks.append(estimated_ranks(scores.distances[question], known, drawn.by_lot, drawn.rows))
-    return replace(scores, ranks=np.stack(ranks), of=drawn.rows)
+        one = estimated_ranks(scores.distances[question], known, drawn.by_lot, drawn.rows, top_k)
+        found.append(one)
+        shares.append(len(ids) / max(len(ids) + one.unknown, 1))
+    ranked = replace(scores, ranks=np.stack([one.ranks for one in found]), of=drawn.rows)
+    return ranked, [one.counted for one in found], min(shares)
 
 
 def _settle(places: dict[str, int | None], drawn: Drawn) -> None:

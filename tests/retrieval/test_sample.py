@@ -97,7 +97,10 @@ def test_estimated_ranks(seed, rows, room):
     every = np.sort(random.random(rows))
     known = np.arange(rows) < min(20, rows)
     read = known | (random.permutation(rows) < room)
-    ranks = estimated_ranks(every[read], known[read], ~known[read], rows)
+    found = estimated_ranks(every[read], known[read], ~known[read], rows, 10)
+    ranks = found.ranks
+    assert found.unknown == 0
+    assert found.counted == max(known.sum(), 10)
     assert (np.diff(ranks) >= 1).all()
     assert (ranks[:1].min(), ranks.max() <= rows) == (1, True)
     assert ranks[: known.sum()].tolist() == list(range(1, known.sum() + 1))
@@ -113,8 +116,33 @@ def test_estimated_ranks_are_near_the_true_ones():
         known = np.arange(100_000) < 100
         read = known.copy()
         read[np.random.default_rng(seed).choice(100_000, 1000, replace=False)] = True
-        ranks = estimated_ranks(every[read], known[read], ~known[read], 100_000)
+        ranks = estimated_ranks(every[read], known[read], ~known[read], 100_000, 10).ranks
         errors.append(ranks - (np.flatnonzero(read) + 1))
     assert np.abs(errors[0]).max() < 6000
     assert np.abs([error.mean() for error in errors]).max() < 4000
     assert abs(np.mean([error.mean() for error in errors])) < 800
+
+
+def test_an_index_that_lost_most():
+    """When the index named one in twenty of the nearest, ranks are as near the true ones as ever but for the top k,
+    which stay the first, and how many it lost is told by the draw.
+    """
+    every = np.sort(np.random.default_rng(1).random(100_000))
+    known = (np.arange(100_000) < 20_000) & (np.arange(100_000) % 20 == 0)
+    read = known.copy()
+    read[np.random.default_rng(2).choice(100_000, 2000, replace=False)] = True
+    found = estimated_ranks(every[read], known[read], ~known[read], 100_000, 10)
+    assert found.unknown == pytest.approx(19_000, rel=0.1)
+    assert found.ranks[:10].tolist() == list(range(1, 11))
+    assert found.counted == 10
+    assert np.abs(found.ranks - (np.flatnonzero(read) + 1)).max() < 3000
+    assert (np.diff(found.ranks) >= 1).all()
+    assert found.ranks.max() <= 100_000
+
+
+def test_an_index_that_lost_one():
+    """A drawn chunk that is nearer than the last that was named ends what is counted, and stands for others unseen."""
+    distances, by_lot = np.arange(12.0), np.isin(np.arange(12), [6, 10, 11])
+    found = estimated_ranks(distances, ~by_lot, by_lot, 39, 3)
+    assert found.ranks.tolist() == [1, 2, 3, 4, 5, 6, 11, 17, 18, 19, 24, 34]
+    assert (found.counted, found.unknown) == (6, 10)

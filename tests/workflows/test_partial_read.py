@@ -28,7 +28,7 @@ def directory(tmp_path_factory, vectors):
     """Chunks of which a few hold what is asked for, one of them far from the question."""
     distances = np.linalg.norm(vectors - vectors[0], axis=1)
     far = int(np.argsort(distances)[2000])
-    texts = [f"chunk {i}" + (" Only  HERE stands it" if i == far else "") for i in range(ROWS)]
+    texts = [f"chunk {i}" + (" Only  HERE stands it" if i == far else " Often" * (i % 3)) for i in range(ROWS)]
     thorough = {"hnsw:search_ef": ROWS, "hnsw:construction_ef": 400, "hnsw:M": 48}  # the index is to lose nothing
     made = collection(vectors=vectors, texts=texts, metadata=thorough)
     return write_chroma(tmp_path_factory.mktemp("many") / "db", made)
@@ -81,7 +81,7 @@ def test_a_part_is_read(served, directory, tmp_path, question):
     assert "about" not in whole.questions[0].verdict
     assert run.facts["questions"][0]["chunks_with_answer"] == 1
     assert (run.facts["source"]["rows_after_filter"], run.facts["left_out"], run.facts["points"]) == (ROWS, 2801, 200)
-    reading = {"whole": False, "read": 199, "named_by_index": 99, "drawn": 99}
+    reading = {"whole": False, "read": 199, "named_by_index": 99, "index_share": 1.0, "drawn": 99}
     assert run.facts["source"]["reading"] == reading
     assert [line.split(":")[0] for line in run.facts["estimates"]] == [
         "rank up to 99",
@@ -123,6 +123,35 @@ def test_with_a_filter(served, tmp_path, question):
     assert run.points["page"][:-1].min() >= 500
     few = ask(place, tmp_path, question, where={"page": {"$lt": 300}})
     assert few.facts["source"]["reading"] == {"whole": True}
+
+
+def test_an_answer_that_many_chunks_hold(served, tmp_path, question):
+    """The chunks that hold it take half of the room at most: the others are drawn by lot, as the estimates need."""
+    place, _ = served
+    run = ask(place, tmp_path, question, answer="often")
+    assert run.facts["source"]["reading"]["drawn"] == pytest.approx(50, abs=8)  # some that hold it were named anyway
+    assert "only the chunks that were read were looked at" in run.facts["estimates"][2]
+    assert run.points["rank"].max() > 2500
+
+
+def test_an_index_that_loses_most(tmp_path, vectors):
+    """An index that does not find what is near is found out by the draw: a warning says so, and ranks beyond what it
+    named are still near the true ones.
+    """
+    careless = {"hnsw:M": 2, "hnsw:construction_ef": 2, "hnsw:search_ef": 1}
+    made = write_chroma(tmp_path / "db", collection(vectors=vectors, metadata=careless))
+    np.save(tmp_path / "question.npy", np.zeros((1, 16), np.float32))
+    options = {"question": "a", "question_vector": tmp_path / "question.npy", "logdir": tmp_path / "logs"}
+    with running(made) as (_, place):
+        run = exporter.export(place, max_points=200, run="part", **options)
+    whole = exporter.export(made, run="whole", **options)
+    share = run.facts["source"]["reading"]["index_share"]
+    assert 0 < share < 0.7
+    assert any(f"named only about {100 * share:.0f} %" in warning for warning in run.warnings)
+    assert f"by the draw it named about {100 * share:.0f} %" in run.facts["estimates"][0]
+    table = dict(zip(whole.points["id"], whole.points["rank"], strict=True))
+    true, ranks = np.array([table[one] for one in run.points["id"][:-1]]), run.points["rank"][:-1]
+    assert np.abs(ranks - true)[ranks > 10].max() < 450
 
 
 def test_several_questions_and_what_was_retrieved(served, tmp_path, vectors):

@@ -68,6 +68,8 @@ run_argument = click.argument("run", type=click.Path(path_type=Path), metavar="R
 
 
 SERVED = "A Chroma server"
+LONGEST = 86_400
+"""Seconds that one may wait for an answer."""
 HEADERS = "CHROMA_HEADERS"
 """The environment's variable for headers, one a line."""
 
@@ -124,8 +126,8 @@ def access(token: str | None, headers: Sequence[str], **rest: Any) -> Access:
     """
     from exporter.sources import Access
 
-    if rest["retries"] < 0 or rest.get("timeout", 1) <= 0:
-        raise UsageError("--retries must be at least 0, --timeout above 0")
+    if rest["retries"] < 0 or not 0 < rest.get("timeout", 1) <= LONGEST:
+        raise UsageError(f"--retries must be at least 0, --timeout above 0 and at most {LONGEST:,} seconds")
     lines = os.environ.get(HEADERS, "").splitlines()
     for header in headers:
         lines += _of_file("--header", header).splitlines() if header.startswith("@") else [header]

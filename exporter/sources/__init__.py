@@ -124,7 +124,7 @@ CLOUD = "cloud:"
 
 def is_server(spec: Any) -> bool:
     """Does it name a server, and not a directory?"""
-    return isinstance(spec, str) and (spec == CLOUD or spec.startswith(("http://", "https://")))
+    return isinstance(spec, str) and (spec == CLOUD or spec.lower().startswith(("http://", "https://")))
 
 
 def open_source(spec: str | Path | Any, access: Access = NO_ACCESS, notice: Notice = no_notice) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -32,6 +33,7 @@ from exporter.sources.where import Condition
 T = TypeVar("T")
 
 IN_WAL_MODE = "is in SQLite's WAL mode, in which even a reader writes"
+_MAY_BE_A_SERVER = re.compile(r"[\w.-]+:[0-9]{1,5}(/.*)?")
 OVERTAKEN = "is written to faster than it can be read"
 
 
@@ -188,7 +190,8 @@ def _refuse_what_is_no_directory(path: Path) -> None:
             hint = f"{path.parent} looks like it" if (path.parent / FILE).is_file() else "this is a file"
             raise SourceError(f"{path} is not a directory; give the one that Chroma wrote ({hint})")
         if not path.is_dir():
-            raise SourceError(f"{path} does not exist; give the directory that Chroma wrote")
+            hint = f"; a server is http://{path}" if _MAY_BE_A_SERVER.fullmatch(str(path)) else ""
+            raise SourceError(f"{path} does not exist; give the directory that Chroma wrote{hint}")
         if (path / FILE).is_file():
             return
         near = [*path.parent.glob(FILE), *sorted(path.glob(f"*/{FILE}"))]

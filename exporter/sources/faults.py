@@ -64,6 +64,8 @@ class Faults:
             return self.kind(f"no answer from {self.place} ({text}); is the server running, and is the port right?")
         if isinstance(error, Foreign) or name == "JSONDecodeError":
             return self.kind(f"{self.place} answers as Chroma never does: {text}; is a proxy in the way?")
+        if name == "NotFoundError" and text.startswith(("Tenant", "Database")):
+            return CollectionError(f"{self.place} has it not: {text}; name another by --tenant or --database")
         if name == "NotFoundError":
             return CollectionError(f"{self.place} has it not: {text}; list what it has with `collections`")
         if name == "InvalidArgumentError":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ CLOUD_URL = "https://api.trychroma.com:443"
 
 CLOUD_PAGE = 300
 """Rows, ids and results that one request to Chroma Cloud may ask for (docs.trychroma.com/cloud/quotas-limits)."""
+
+EXAMPLE = "http://localhost:8000"
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""What a header may be called (RFC 9110, 5.6.2)."""
 
 HERE = ("localhost", "127.0.0.1", "::1")
 
@@ -42,9 +48,12 @@ class Server(ClientSource):
         url = CLOUD_URL if cloud else url
         try:
             parts = urlsplit(url)
-            host = parts.hostname
+            host, _ = parts.hostname, parts.port
+            if not host:
+                raise ValueError("it names no host")
         except ValueError as error:
-            raise UsageError(f"{url!r} is no address of a server: {error}") from None
+            raise UsageError(f"{url!r} is no address of a server: {error}; write it like {EXAMPLE}") from None
+        url = parts.geturl()  # HTTP:// is http://
         place = parts.netloc.rpartition("@")[2]
         if "@" in parts.netloc:
             raise NetworkError(f"the address of {place} holds a user name or a password; pass them with --header")
@@ -55,6 +64,8 @@ class Server(ClientSource):
             sent["Authorization"] = f"Bearer {token}"
         sent |= access.headers
         for name, value in sent.items():
+            if not _HEADER.fullmatch(name):
+                raise UsageError(f"{name!r} is no name of a header: write it like X-Team")
             if not (name + value).isascii() or not (name + value).isprintable():
                 raise UsageError(f"the header {name!r} (or the token in it) holds characters that no header may hold")
         if sent and parts.scheme == "http" and host not in HERE:

@@ -26,6 +26,9 @@ PASSING = frozenset({429, 500, 502, 503, 504})
 
 REFUSED = frozenset({401, 403})
 
+_TLS_FOR_EVER = ("CERTIFICATE_VERIFY", "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+"""What OpenSSL says of a certificate, and of an answer that is not TLS (of the latter 1.1 to 3.1, and since)."""
+
 _JSON = frozenset(bytes([first]) for first in b'{["-0123456789tfn')
 
 
@@ -60,8 +63,8 @@ class PatientClient(httpx.Client):
                 answer = self._whole(request, options)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 kind, trouble = Silent, str(error) or type(error).__name__
-                if "CERTIFICATE_VERIFY" in trouble:
-                    raise Trouble(f"{trouble}: name the authority that signed its certificate by --ca-file") from error
+                if any(name in trouble for name in _TLS_FOR_EVER):
+                    raise _of_tls(trouble, self._place) from error
                 if not self._was_there and isinstance(error, httpx.ConnectError):
                     raise Silent(trouble) from error
             else:
@@ -77,7 +80,9 @@ class PatientClient(httpx.Client):
             if wait > LONGEST_WAIT:
                 raise Trouble(f"{trouble}; it asks for a wait of {wait:g} s: try again later")
             if attempt == self._retries:
-                raise kind(_given_up(trouble, attempt, time.monotonic() - began))
+                plain = request.url.scheme == "http" and not self._was_there
+                hint = f"; if it speaks TLS, write https://{self._place}" if plain else ""
+                raise kind(_given_up(trouble, attempt, time.monotonic() - began) + hint)
             attempt += 1
             self._notice(f"{self._place}: {trouble}: asking again in {wait:g} s ({attempt} of {self._retries})")
             self.wait(wait)
@@ -102,6 +107,17 @@ class PatientClient(httpx.Client):
         sent = {"content-encoding", "content-length", "transfer-encoding"}
         headers = [(name, value) for name, value in answer.headers.multi_items() if name not in sent]
         return httpx.Response(answer.status_code, headers=headers, content=b"".join(pieces), request=request)
+
+
+def _of_tls(trouble: str, place: str) -> Trouble:
+    """With the next step. What is wrong with a certificate does not mend itself."""
+    if "CERTIFICATE_VERIFY" not in trouble:
+        return Trouble(f"it speaks no TLS ({trouble}): write http://{place}")
+    if "mismatch" in trouble:
+        return Trouble(f"{trouble}: use a name that it is for")
+    if "expired" in trouble:
+        return Trouble(f"{trouble}: it needs a new one")
+    return Trouble(f"{trouble}: name the authority that signed its certificate by --ca-file")
 
 
 def _given_up(trouble: str, retries: int, seconds: float) -> str:

@@ -67,6 +67,9 @@ def test_from_a_file(cli, guarded, vector, tmp_path):
         (("--header", f"X-Team: {HIDDEN}é"), 2, "holds characters that no header may hold"),
         (("--retries", "-1"), 2, "--retries must be at least 0"),
         (("--timeout", "0"), 2, "--timeout above 0"),
+        (("--timeout", "nan"), 2, "--timeout above 0"),
+        (("--timeout", "inf"), 2, "--timeout above 0"),
+        (("--header", f"X Team: {HIDDEN}"), 2, "'X Team' is no name of a header"),
     ],
 )
 def test_what_does_not_fit(cli, guarded, vector, options, code, words):

@@ -6,7 +6,7 @@ import ssl
 import pytest
 import trustme
 
-from exporter.errors import CollectionError, ExporterError, NetworkError, UsageError
+from exporter.errors import CollectionError, ExporterError, NetworkError, SourceError, UsageError
 from exporter.sources import Access, open_source
 from exporter.sources import server as servers
 from tests.sources.conftest import content_of, read, rows
@@ -233,7 +233,7 @@ def tls(authority, *names):
     return context
 
 
-def test_tls(address, authority, content, tmp_path, monkeypatch):
+def test_tls(address, authority, content, tmp_path, monkeypatch, waits):
     """A server with a certificate of one's own is read when its authority is named, by option or SSL_CERT_FILE, and by
     nothing else: neither without it, nor by another, nor under another name.
     """
@@ -244,17 +244,52 @@ def test_tls(address, authority, content, tmp_path, monkeypatch):
         for wrong in (None, other):
             with pytest.raises(NetworkError, match=r"CERTIFICATE_VERIFY_FAILED.*--ca-file"):
                 whole(place, Access(ca_file=wrong))
+        assert waits == []
         monkeypatch.setenv("SSL_CERT_FILE", str(ca))
         assert whole(place) == content
     with (
         proxy(address, tls(authority, "elsewhere.example")) as (place, _),
-        pytest.raises(NetworkError, match=r"CERTIFICATE_VERIFY_FAILED.*127\.0\.0\.1"),
+        pytest.raises(NetworkError, match=r"CERTIFICATE_VERIFY_FAILED.*127\.0\.0\.1.*use a name that it is for$"),
     ):
         whole(place, Access(ca_file=ca))
     (tmp_path / "text.pem").write_text("none")
     for path in ("text.pem", "missing.pem"):
         with pytest.raises(UsageError, match=r"--ca-file .* can't be read as a certificate"):
             open_source("https://127.0.0.1:1", Access(ca_file=tmp_path / path))
+
+
+def test_tls_where_there_is_none(address, authority, waits):
+    """TLS to a server that has none, none to one that has it, and a certificate of another name: each line names the
+    cause and what to write, and what waiting can't mend is not waited for.
+    """
+    with pytest.raises(NetworkError, match=r"speaks no TLS \(.*\): write http://127\.0\.0\.1:\d+$"):
+        whole(address.replace("http:", "https:"))
+    assert waits == []
+    with (
+        proxy(address, tls(authority, "127.0.0.1")) as (place, _),
+        pytest.raises(NetworkError, match=r"no answer from .*; if it speaks TLS, write https://127\.0\.0\.1:\d+"),
+    ):
+        whole(place.replace("https:", "http:"))
+
+
+@pytest.mark.parametrize(
+    "place", ["http://", "http://:8000", "https:///path", "http://host:port", "http://host:99999", "http://[::1"]
+)
+def test_what_is_no_address(place, waits):
+    """An address without a host, or with a port that can't be, is told at once, as what was typed."""
+    with pytest.raises(UsageError, match=r"is no address of a server: .*") as caught:
+        open_source(place)
+    assert repr(place) in str(caught.value)
+    assert waits == []
+
+
+def test_how_an_address_may_be_written(address, content, tmp_path, monkeypatch):
+    """HTTP:// is http://; an address without it is a path that does not exist, and the line says what to write."""
+    assert whole(address.replace("http:", "HTTP:")) == content
+    monkeypatch.chdir(tmp_path)
+    for place in ("localhost:8000", "127.0.0.1:8000", "chroma.example.com:8000/base"):
+        with pytest.raises(SourceError, match=rf"{place} does not exist; .* a server is http://{place}"):
+            open_source(place)
 
 
 def test_a_token_in_the_clear(monkeypatch):
@@ -290,7 +325,7 @@ def test_tenant_and_database(directory, tmp_path):
         assert (collection.name, collection.tenant, collection.database) == ("books", "team", "shelf")
         assert source.read(collection, content_of).texts == ["x"]
         for access in (Access(tenant="nobody"), Access(tenant="team"), Access(database="nowhere")):
-            with pytest.raises(CollectionError, match="not found"):
+            with pytest.raises(CollectionError, match=r"not found.*name another by --tenant or --database"):
                 open_source(place, access)
 
 

@@ -104,8 +104,9 @@ class PartRead:
 
 
 def reads_a_part(request: ExportRequest, rows: int) -> bool:
-    """Of a server that holds so many rows, is only a part read?"""
-    return request.read == "sample" or (request.read == "auto" and rows > FAR * request.max_points)
+    """Of a server that holds so many rows, is only a part read? Not where all of them are shown anyway."""
+    least = {"auto": FAR * request.max_points, "sample": request.max_points - len(request.questions)}
+    return request.read in least and rows > least[request.read]
 
 
 def read_part(

@@ -103,7 +103,7 @@ def test_a_part_is_read(served, directory, tmp_path, question):
 
 def test_which_part(served, tmp_path, question):
     """A seed draws the same chunks again, another seed others; a collection that is not far larger is read whole, and
-    `read` decides where it is given.
+    `read` decides where it is given, but for one that is shown as a whole.
     """
     place, _ = served
     first, again, other = (set(ask(place, tmp_path, question, seed=seed).points["id"]) for seed in (1, 1, 2))
@@ -113,6 +113,8 @@ def test_which_part(served, tmp_path, question):
     assert ask(place, tmp_path, question, read="whole").facts["source"]["reading"] == {"whole": True}
     sampled = ask(place, tmp_path, question, max_points=2000, read="sample")
     assert sampled.facts["source"]["reading"]["read"] == 1999
+    shown = ask(place, tmp_path, question, max_points=ROWS + 1, read="sample")
+    assert (shown.facts["source"]["reading"], shown.facts["estimates"]) == ({"whole": True}, [])
 
 
 def test_with_a_filter(served, tmp_path, question):

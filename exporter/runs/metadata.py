@@ -67,14 +67,22 @@ class Table:
             yield ("\n".join(block) + "\n").encode()
 
 
-def table(points: Points, *, columns: Sequence[str] | None = None, text_length: int = 300, lines: bool = True) -> Table:
+def table(
+    points: Points,
+    *,
+    columns: Sequence[str] | None = None,
+    text_length: int = 300,
+    lines: bool = True,
+    counted: Sequence[int] = (),
+) -> Table:
     """All columns of a run; `columns` are the collection's own keys to show (None: all, by name).
 
-    With `lines` a last column joins each question with its hits.
+    With `lines` a last column joins each question with its hits. `counted`: up to which rank those of each question
+    were counted, where others are estimates, which a label says by a `~`.
     """
     printed = columns is None or "page_label" in columns
     fixed: dict[str, Sequence[str]] = {
-        "label": [text_cell(label, LABEL_LENGTH) for label in _labels(points, printed)],
+        "label": [text_cell(label, LABEL_LENGTH) for label in _labels(points, printed, counted)],
         "source": _text_cells(points.sources, text_length),
         "page": page_column([points.page(row) for row in range(len(points))]),
         "distance": [number_cell(value) for value in points.distance.tolist()],
@@ -195,7 +203,7 @@ def is_number_to_the_page(cell: str) -> bool:
     return not stripped or _NUMBER_IN_JAVASCRIPT.fullmatch(stripped) is not None
 
 
-def _labels(points: Points, printed: bool) -> Iterator[str]:
+def _labels(points: Points, printed: bool, counted: Sequence[int]) -> Iterator[str]:
     """`printed`: with the page as it is printed, where the loader kept that."""
     several = points.questions > 1
     place_of = lru_cache(maxsize=_REMEMBERED)(place_label)
@@ -212,7 +220,8 @@ def _labels(points: Points, printed: bool) -> Iterator[str]:
         if by >= 0:
             yield f"{f'q{by + 1} ' if several else ''}#{rank} {tick}{place}"
         else:
-            yield f"{f'q{answer_to + 1} ' if several else ''}✓ rank {answer_rank} · {place}" if tick else place
+            about = "~" if counted and answer_rank > counted[answer_to] else ""
+            yield f"{f'q{answer_to + 1} ' if several else ''}✓ rank {about}{answer_rank} · {place}" if tick else place
 
 
 def place_label(whole: str, page: str) -> str:

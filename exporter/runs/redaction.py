@@ -25,7 +25,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MADE_HERE = frozenset(FIXED_COLUMNS) - {"source", "page", "text", "id"}
 JOINT_COLUMNS = ("system", "moved", "verdict")
 """What a run of two others on one map has besides: made by it, so no keys of a collection."""
-_BEFORE_THE_PLACE = re.compile(r"(?:q[0-9]+ )?(?:#[0-9]+ (?:✓ )?|✓ rank [0-9]+ · )")
+_BEFORE_THE_PLACE = re.compile(r"(?:q[0-9]+ )?(?:#[0-9]+ (?:✓ )?|✓ rank ~?[0-9]+ · )")
 """What a label begins with, if its row is no plain chunk (`metadata._labels`)."""
 
 

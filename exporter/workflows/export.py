@@ -140,7 +140,13 @@ def draw(
     request: ExportRequest, seen: Seen, questions: Sequence[Question], progress: Progress, laid: Laid | None = None
 ) -> tuple[Pictures, Table]:
     """The pictures of the rows that are shown, with `laid` on that map, and their cells."""
-    tabulate = partial(table, columns=request.columns, text_length=request.text_length, lines=request.lines)
+    tabulate = partial(
+        table,
+        columns=request.columns,
+        text_length=request.text_length,
+        lines=request.lines,
+        counted=() if seen.part is None else seen.part.counted,
+    )
     with ThreadPoolExecutor(1) as beside:  # cells are Python's work, pictures numpy's
         rows = beside.submit(tabulate, seen.points)
         pictures = draw_pictures(

@@ -79,6 +79,11 @@ def test_a_part_is_read(served, directory, tmp_path, question):
         run.questions[0].verdict,
     )
     assert "about" not in whole.questions[0].verdict
+    labels = [[one for one in each.points["label"] if "✓" in one] for each in (run, whole)]
+    assert [re.sub("[0-9,]+", "n", one) for (one,) in labels] == [
+        "✓ rank ~n · docn.md p. n",
+        "✓ rank n · docn.md p. n",
+    ]
     assert run.facts["questions"][0]["chunks_with_answer"] == 1
     assert (run.facts["source"]["rows_after_filter"], run.facts["left_out"], run.facts["points"]) == (ROWS, 2801, 200)
     reading = {"whole": False, "read": 199, "named_by_index": 99, "index_share": 1.0, "drawn": 99}

@@ -149,8 +149,7 @@ class Stored:
         except BaseException as error:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # how Rust gives up
                 raise
-            text = " ".join(str(error).split())[:300] or type(error).__name__
-            raise self._fault(text) from error
+            raise self._fault(str(error) or type(error).__name__) from error
 
 
 def open_directory(directory: Path, tenant: str | None = None, database: str | None = None) -> Any:

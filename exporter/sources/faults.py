@@ -54,10 +54,10 @@ class Faults:
     def _told(self, error: BaseException) -> ExporterError:
         # by name: chromadb is not imported here, and a server's errors have other classes than a local client's
         name = type(error).__name__
-        text = " ".join(str(error).split()) or name
+        text = str(error)
         for secret in self.secrets:
             text = text.replace(secret, "***")
-        text = text[:LONGEST_ERROR]
+        text = (" ".join(text.split()) or name)[:LONGEST_ERROR]
         if isinstance(error, Refused):
             return self.kind(f"{self.place} refuses the request ({text}); give --token or --header")
         if isinstance(error, Silent):

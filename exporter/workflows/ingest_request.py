@@ -13,7 +13,7 @@ from exporter.engines import EngineName, check_engine
 from exporter.errors import UsageError
 from exporter.ingestion.addresses import start_of
 from exporter.ingestion.crawl import Rules
-from exporter.sources import NO_ACCESS, Access
+from exporter.sources import CLOUD, NO_ACCESS, Access
 
 Unit = Literal["characters", "tokens"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -68,6 +68,8 @@ class IngestRequest:
         check_engine(self.engine, self.ray_address, self.workers)
         if not self.urls and not self.files:
             raise UsageError("nothing to read: give --url https://... or --files PATH")
+        if str(self.source) == CLOUD:
+            raise UsageError("ingest stores in a directory or a server of your own: into Chroma Cloud was never tried")
         for url in self.urls:
             start_of(url)
         if re.match(r"([^/?#]*:)?//[^/?#]*@|[^/?#]*@", self.base_url or ""):

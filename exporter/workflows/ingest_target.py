@@ -21,6 +21,7 @@ from exporter.sources import is_server
 from exporter.sources.catalogue import NEWEST
 from exporter.sources.database import FILE
 from exporter.sources.directory import Directory
+from exporter.sources.faults import LONGEST_ERROR
 from exporter.sources.parquet import COLLECTIONS, EMBEDDINGS
 from exporter.workflows.ingest_request import IngestRequest
 
@@ -125,7 +126,7 @@ def _directory(source: str, request: IngestRequest) -> Iterator[Target]:
 def _fault(kind: type[ExporterError], place: str, secrets: tuple[str, ...], text: str) -> ExporterError:
     for secret in secrets:
         text = text.replace(secret, "***")
-    return kind(f"{place} can't be written: {text}")
+    return kind(f"{place} can't be written: {' '.join(text.split())[:LONGEST_ERROR]}")
 
 
 def _connect(path: Path, state: Path, request: IngestRequest) -> Any:

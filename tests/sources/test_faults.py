@@ -9,6 +9,7 @@ import trustme
 from exporter.errors import CollectionError, ExporterError, NetworkError, SourceError, UsageError
 from exporter.sources import Access, open_source
 from exporter.sources import server as servers
+from exporter.sources.faults import Faults
 from tests.sources.conftest import content_of, read, rows
 from tests.sources.fault_proxy import proxy
 from tests.sources.served import free_port, running
@@ -211,6 +212,14 @@ def test_a_token(faulty, content):
         with pytest.raises(NetworkError, match=r"refuses the request \(status 403\); give --token") as caught:
             whole(place, Access(token=token))
         assert "an0ther" not in str(caught.value)
+
+
+def test_a_secret_of_several_words():
+    """A secret with white space in it is no more told than another, although an error is put into one line."""
+    faults = Faults(NetworkError, "host", ("one  two",))
+    with pytest.raises(NetworkError) as caught, faults.told():
+        raise ValueError("you said one  two\nand more")
+    assert str(caught.value) == "host: you said *** and more"
 
 
 def test_a_token_that_ends(faulty):

@@ -397,6 +397,7 @@ def test_the_database_is_whole(ingest):
         ({"chunk_unit": "words"}, "chunk_unit 'words'"),
         ({"rate": -1}, "--rate"),
         ({"model": " "}, "blank"),
+        ({"source": "cloud:"}, "into Chroma Cloud was never tried"),
     ],
 )
 def test_options_that_cannot_be(ingest, options, words):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -136,6 +137,14 @@ def explained(file: Path) -> Iterator[None]:
         raise SourceError(f"{fact}; check that it is there and yours to read") from error
     except sqlite3.Error as error:
         raise SourceError(_meaning(file, error)) from error
+
+
+def state_of_file(file: Path) -> os.stat_result:
+    """What the system says of it. Raises `SourceError` for a pipe or a device, whose reading may never end."""
+    found = file.stat()
+    if stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
+        raise SourceError(f"{file} is a pipe or a device, not a file: Chroma never makes one; remove it")
+    return found
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import numpy as np
 
 from exporter.errors import SourceError
 from exporter.records import Float32, Int64
-from exporter.sources.database import explained
+from exporter.sources.database import explained, state_of_file
 from exporter.sources.id_table import IdTable, Unreadable
 
 PICKLE, HEADER, LEVEL0, LENGTHS = "index_metadata.pickle", "header.bin", "data_level0.bin", "length.bin"
@@ -110,7 +110,7 @@ def state(folder: Path) -> State:
 
 def _file_state(file: Path) -> tuple[int, int] | None:
     try:
-        found = file.stat()
+        found = state_of_file(file)
     except FileNotFoundError:
         return None
     return found.st_size, found.st_mtime_ns
@@ -146,7 +146,8 @@ class _Elements:
             return vectors * self._lengths[rows, None]
 
     def _read_header(self, dimension: int | None) -> None:
-        header = (self._folder / HEADER).read_bytes()[: HEADER_FORMAT.size]
+        with (self._folder / HEADER).open("rb") as file:
+            header = file.read(HEADER_FORMAT.size)
         if len(header) < HEADER_FORMAT.size:
             raise _damaged(self._folder, f"{HEADER} has {len(header)} bytes of {HEADER_FORMAT.size}")
         version, _, _, self._count, self._size, self._label_at, self._vector_at, *_ = HEADER_FORMAT.unpack(header)

@@ -22,7 +22,7 @@ from exporter.records import Notice, no_notice
 from exporter.scratch import scratch, sweep
 from exporter.sources import Copied
 from exporter.sources.changes import Changed
-from exporter.sources.database import FILE, Database, explained, uses_wal
+from exporter.sources.database import FILE, Database, explained, state_of_file, uses_wal
 from exporter.sources.faults import Faults
 from exporter.sources.hnsw import State, state
 from exporter.sources.paging import ClientSource
@@ -142,7 +142,7 @@ def _copy_wal(directory: Path, folders: list[Path], copy: Path) -> None:
     files = [file for name in (FILE, f"{FILE}-wal") if (file := directory / name).exists()]
     before = [file.stat().st_mtime_ns for file in files], _states(folders)
     for file in files:
-        shutil.copy2(file, copy)
+        _copy_file(file, copy)
     _copy_folders(folders, copy)
     if ([file.stat().st_mtime_ns for file in files], _states(folders)) != before:
         raise Changed
@@ -180,7 +180,12 @@ def _states(folders: list[Path]) -> list[State]:
 
 def _copy_folders(folders: list[Path], copy: Path) -> None:
     for folder in folders:
-        shutil.copytree(folder, copy / folder.name)
+        shutil.copytree(folder, copy / folder.name, copy_function=_copy_file)
+
+
+def _copy_file(file: str | Path, copy: str | Path) -> None:
+    state_of_file(Path(file))
+    shutil.copy2(file, copy)
 
 
 def _size_of(directory: Path, folders: list[Path]) -> int:

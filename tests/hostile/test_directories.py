@@ -1,5 +1,6 @@
 """Chroma directories that others made, or damaged: read, or refused in one line."""
 
+import os
 import shutil
 import sqlite3
 import struct
@@ -229,3 +230,45 @@ def test_a_folder_outside(own, tmp_path):
         database.commit()
     with pytest.raises(SourceError, match="outside"):
         open_source(str(path)).collections()
+
+
+def pipe(file):
+    os.mkfifo(file)
+
+
+def device(file):
+    file.symlink_to("/dev/zero")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("made", [pipe, device])
+@pytest.mark.parametrize(
+    "name",
+    ["chroma.sqlite3", "chroma.sqlite3-wal", "header.bin", "index_metadata.pickle", "length.bin", "data_level0.bin"],
+)
+def test_what_never_ends(own, name, made):
+    """A pipe or a device in place of a file is refused, and neither waited for nor read nor copied for ever."""
+    path = own()
+    (folder,) = (path for path in path.iterdir() if path.is_dir() and (path / "index_metadata.pickle").exists())
+    file = (path if name.startswith("chroma") else folder) / name
+    file.unlink(missing_ok=True)
+    made(file)
+    with pytest.raises(SourceError, match=f"{name} is a pipe or a device|holds no chroma.sqlite3"):
+        source = open_source(str(path))
+        for found in source.collections():
+            source.read(found, lambda rows: list(rows.batches()))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("made", [pipe, device])
+def test_what_never_ends_is_not_copied(own, made):
+    """Nor where the whole folder of an index is copied, under whatever name."""
+    path = own()
+    with closing(sqlite3.connect(path / "chroma.sqlite3")) as database:
+        database.execute("PRAGMA journal_mode = WAL")  # read from a private copy only
+    (folder,) = (path for path in path.iterdir() if path.is_dir() and (path / "index_metadata.pickle").exists())
+    made(folder / "more.bin")
+    source = open_source(str(path))
+    with pytest.raises(SourceError, match=r"more\.bin is a pipe or a device"):
+        for found in source.collections():
+            source.read(found, lambda rows: list(rows.batches()))

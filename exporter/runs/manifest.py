@@ -103,6 +103,7 @@ def _is_ours(facts: dict[str, Any]) -> bool:
 def read(run: Path) -> dict[str, Any]:
     """What `write` wrote. Raises OutputError when the folder is no run, or one of a later version."""
     try:
+        _refuse_what_never_ends(run / MANIFEST)
         facts = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise OutputError(f"{run} is not a run: it holds no {MANIFEST}") from None
@@ -112,4 +113,12 @@ def read(run: Path) -> dict[str, Any]:
         raise OutputError(f"{run / MANIFEST} is not a manifest of ours: export the run again")
     if facts["format"] > FORMAT:
         raise OutputError(f"{run} has format {facts['format']}, newer than this version knows ({FORMAT}): upgrade")
+    for path in run.rglob("*"):
+        _refuse_what_never_ends(path)
     return facts
+
+
+def _refuse_what_never_ends(path: Path) -> None:
+    """Raise OutputError for a pipe or a device, which reading would wait for, or fill the memory with."""
+    if path.is_fifo() or path.is_char_device() or path.is_block_device():
+        raise OutputError(f"{path} is a pipe or a device, not a file: no run has one; export the run again")

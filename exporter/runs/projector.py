@@ -109,7 +109,8 @@ def holds_event(path: Path) -> bool:
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
     try:
-        start = path.read_bytes()[:12]
+        with path.open("rb") as file:
+            start = file.read(12)
         length, check = struct.unpack("<QI", start)
         return bool(masked_crc32c(start[:8]) == check and path.stat().st_size >= length + 16)
     except (OSError, struct.error):

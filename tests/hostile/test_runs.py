@@ -90,6 +90,22 @@ def test_files_of_a_run(fresh, tmp_path, data):
     harmless(lambda: share(path, tmp_path / "run.html", map_only=True))
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("made", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_what_never_ends(fresh, tmp_path, made):
+    """A pipe or a device in place of any file is refused, and neither waited for nor read for ever."""
+    names = sorted({path.relative_to(fresh()).as_posix() for path in fresh().rglob("*") if path.is_file()})
+    assert "manifest.json" in names
+    for name in names:
+        path = fresh()
+        (path / name).unlink()
+        made(path / name)
+        with pytest.raises(ExporterError, match="is a pipe or a device"):
+            faults(path)
+        look_at_everything(path, tmp_path)
+        assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
 @pytest.mark.parametrize("name", ["../secret.txt", "/secret", "link"])
 @pytest.mark.parametrize("place", ["flat_map", "tensors", "config", "files"])
 def test_what_lies_outside_is_not_shared(fresh, tmp_path, place, name):

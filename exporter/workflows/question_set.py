@@ -18,6 +18,9 @@ from exporter.workflows.checks import CHECKED
 from exporter.workflows.question_vectors import embed_questions
 from exporter.workflows.request import RankingRequest
 
+LARGEST = 256 * 2**20
+"""Bytes of a question set, or of judgements: a device never ends."""
+
 
 def load_set(questions: str | Path | Iterable[Mapping[str, Any]], qrels: str | Path | None = None) -> QuestionSet:
     """The set of a file, or of Python's objects. Raises QueryError for one that can't be read or understood."""
@@ -30,9 +33,13 @@ def load_set(questions: str | Path | Iterable[Mapping[str, Any]], qrels: str | P
 
 def _content(path: Path, option: str) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
     except OSError as error:
         raise QueryError(f"{option} {path} can't be read: {error.strerror or error}") from None
+    if len(content) > LARGEST:
+        raise QueryError(f"{option} {path} holds more than {LARGEST // 2**20} MB: give a part of it")
+    return content
 
 
 def judge_set(

@@ -13,6 +13,7 @@ from exporter.errors import QueryError, UsageError
 from exporter.evaluation.question_sets import read_qrels, read_questions
 from exporter.serving.asking import KINDS, LONGEST, Refusal, _read
 from exporter.sources.where import parse
+from exporter.workflows import question_set
 from exporter.workflows.question_vectors import read_vectors
 from exporter.workflows.request import read_retrieved
 from tests.hostile.mutations import NASTY, changed, examples, harmless, leaves, mutated, values
@@ -75,6 +76,15 @@ def test_depths(ending, content):
     """What is nested a hundred thousand times is refused, not followed."""
     refused = understood(f"a.{ending}", content if ending.startswith("json") else b"question,answers\tx\nq," + content)
     assert isinstance(refused, QueryError) or ending in ("csv", "tsv")
+
+
+def test_a_set_that_never_ends(monkeypatch):
+    """A device in place of a question set, or of judgements, is read up to a bound and refused."""
+    monkeypatch.setattr(question_set, "LARGEST", 2**20)
+    with pytest.raises(QueryError, match="--questions /dev/zero holds more than 1 MB"):
+        question_set.load_set("/dev/zero")
+    with pytest.raises(QueryError, match="--qrels /dev/zero holds more than 1 MB"):
+        question_set.load_set([{"question": "How?"}], "/dev/zero")
 
 
 @pytest.mark.parametrize("depth", range(900, 1000, 7))

@@ -16,6 +16,8 @@ from exporter.runs.projector import MARK, PENDING
 MANIFEST = "manifest.json"
 FORMAT = 1
 """Rises when a reader of the last version could misread a run."""
+LARGEST = 512 * 2**20
+"""Bytes of a manifest, at most: read into memory, a file that is only said to be long would fill it."""
 
 
 def digest(chunks: Iterable[bytes | memoryview]) -> str:
@@ -76,6 +78,7 @@ def understood(run: Path) -> Iterator[None]:
         ArithmeticError,
         RecursionError,
         StopIteration,
+        MemoryError,
     ) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise OutputError(
@@ -104,6 +107,8 @@ def read(run: Path) -> dict[str, Any]:
     """What `write` wrote. Raises OutputError when the folder is no run, or one of a later version."""
     try:
         _refuse_what_never_ends(run / MANIFEST)
+        if (run / MANIFEST).stat().st_size > LARGEST:
+            raise OutputError(f"{run / MANIFEST} is larger than any that `export` writes: export the run again")
         facts = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise OutputError(f"{run} is not a run: it holds no {MANIFEST}") from None

@@ -106,6 +106,15 @@ def test_what_never_ends(fresh, tmp_path, made):
         assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_manifest_that_is_huge(fresh, tmp_path):
+    """A manifest of twenty gigabytes, of which the disk holds none, is refused before it is read."""
+    path = fresh()
+    os.truncate(path / "manifest.json", 20 * 2**30)
+    with pytest.raises(ExporterError, match="larger than any"):
+        faults(path)
+    look_at_everything(path, tmp_path)
+
+
 @pytest.mark.parametrize("name", ["../secret.txt", "/secret", "link"])
 @pytest.mark.parametrize("place", ["flat_map", "tensors", "config", "files"])
 def test_what_lies_outside_is_not_shared(fresh, tmp_path, place, name):

@@ -90,9 +90,9 @@ def test_the_lock_of_a_copy_is_that_of_its_longest_step(directory, monkeypatch):
     """Under one lock it lasts as long as the copying of all files, in steps as long as the longest of them."""
     real = shutil.copytree
 
-    def slow(source, target):
+    def slow(source, target, **options):
         time.sleep(0.3)
-        real(source, target)
+        real(source, target, **options)
 
     monkeypatch.setattr(shutil, "copytree", slow)
     with private_copy(directory) as copy:
@@ -116,8 +116,8 @@ def test_a_directory_that_never_rests_is_given_up(directory, index, monkeypatch)
     monkeypatch.setattr(module, "PAUSE", 0)
     real = shutil.copytree
 
-    def overtaken(source, target):
-        real(source, target)
+    def overtaken(source, target, **options):
+        real(source, target, **options)
         (index / "data_level0.bin").touch()
         os.utime(directory / "chroma.sqlite3")
 

@@ -23,7 +23,8 @@ def find_runs(logdir: Path) -> dict[str, Path]:
     for path, subdirectories, files in os.walk(logdir, followlinks=True):
         subdirectories[:] = sorted(name for name in subdirectories if not name.startswith("."))
         directory = Path(path)
-        if CONFIG in files and (directory == logdir or any(MARK in name for name in files)):
+        named = CONFIG in files and (directory == logdir or any(MARK in name for name in files))
+        if named and os.path.isfile(directory / CONFIG):  # noqa: PTH113 (raises nothing; a pipe would be waited for)
             runs[os.path.relpath(directory, logdir)] = directory
     return runs
 

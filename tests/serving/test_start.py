@@ -79,6 +79,13 @@ def test_the_tab_is_there_when_start_returns(serve, logdir):
     assert get(server, "/")[0] == 200
 
 
+def test_a_pipe_for_a_config(serve, logdir):
+    """A run whose config is a pipe is none, and keeps no other from being shown."""
+    (write_run(logdir / "waiting") / "projector_config.pbtxt").unlink()
+    os.mkfifo(logdir / "waiting" / "projector_config.pbtxt")
+    assert runs_of(serve(logdir)) == ["run"]
+
+
 def test_port_0_is_any_free_port(serve, logdir):
     """Port 0 takes a port that the system chooses, and `port` tells which."""
     server = serve(logdir, port=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -125,5 +125,6 @@ def read(run: Path) -> dict[str, Any]:
 
 def _refuse_what_never_ends(path: Path) -> None:
     """Raise OutputError for a pipe or a device, which reading would wait for, or fill the memory with."""
-    if path.is_fifo() or path.is_char_device() or path.is_block_device():
-        raise OutputError(f"{path} is a pipe or a device, not a file: no run has one; export the run again")
+    with suppress(PermissionError):  # whoever reads it will say so
+        if path.is_fifo() or path.is_char_device() or path.is_block_device():
+            raise OutputError(f"{path} is a pipe or a device, not a file: no run has one; export the run again")

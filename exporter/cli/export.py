@@ -168,10 +168,11 @@ def export(
     chroma-projector export chroma_db -q "How do I reset my password?" -a "Security settings"
     chroma-projector export http://localhost:8000 -c manual -q "What is covered?" -k 5
     """
+    from exporter.bounded import LARGEST
     from exporter.workflows.export import write_export
     from exporter.workflows.request import ExportRequest, read_retrieved
 
-    request = ExportRequest(**asked, retrieved=() if retrieved is None else read_retrieved(retrieved.read()))
+    request = ExportRequest(**asked, retrieved=() if retrieved is None else read_retrieved(retrieved.read(LARGEST + 1)))
     with console.progress_bars(show=not quiet and not as_json) as progress:
         run = write_export(request, progress, console.note)
     if as_json:

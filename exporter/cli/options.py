@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from exporter.bounded import read_bounded
 from exporter.errors import QueryError, UsageError
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def access(token: str | None, headers: Sequence[str], **rest: Any) -> Access:
 
 def _of_file(name: str, value: str) -> str:
     try:
-        return Path(value[1:]).expanduser().read_text("utf-8")
+        return read_bounded(Path(value[1:]).expanduser()).decode()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise UsageError(f"{name} @FILE: the file can't be read: {why}") from None

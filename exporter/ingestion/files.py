@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from exporter.bounded import read_bounded
 from exporter.errors import first_line
 from exporter.ingestion import Failed, LeftOut, Outcome, Text, Unreadable, is_excluded
 from exporter.ingestion.text import decode, read_page
@@ -144,16 +145,16 @@ def _pdf(path: Path, column: str) -> Iterator[Document]:
 
 
 def _html(path: Path, column: str) -> Iterator[Document]:
-    page = read_page(decode(path.read_bytes()), path.absolute().as_uri())
+    page = read_page(decode(read_bounded(path)), path.absolute().as_uri())
     yield _document(page.text, title=page.title, language=page.language)
 
 
 def _plain(path: Path, column: str) -> Iterator[Document]:
-    yield _document(decode(path.read_bytes()))
+    yield _document(decode(read_bounded(path)))
 
 
 def _markdown(path: Path, column: str) -> Iterator[Document]:
-    text = decode(path.read_bytes())
+    text = decode(read_bounded(path))
     heading = re.search(r"^#\s+(.+?)\s*#*\s*$", text, re.MULTILINE)
     yield _document(text, title=heading[1] if heading else None)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from exporter.bounded import read_bounded
 from exporter.embedding.models import Model
 from exporter.errors import QueryError
 from exporter.evaluation.question_sets import QuestionSet, from_records, read_qrels, read_questions
@@ -17,9 +18,6 @@ from exporter.workflows.assessment import Assessment, Setting
 from exporter.workflows.checks import CHECKED
 from exporter.workflows.question_vectors import embed_questions
 from exporter.workflows.request import RankingRequest
-
-LARGEST = 256 * 2**20
-"""Bytes of a question set, or of judgements: a device never ends."""
 
 
 def load_set(questions: str | Path | Iterable[Mapping[str, Any]], qrels: str | Path | None = None) -> QuestionSet:
@@ -33,13 +31,9 @@ def load_set(questions: str | Path | Iterable[Mapping[str, Any]], qrels: str | P
 
 def _content(path: Path, option: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+        return read_bounded(path)
     except OSError as error:
         raise QueryError(f"{option} {path} can't be read: {error.strerror or error}") from None
-    if len(content) > LARGEST:
-        raise QueryError(f"{option} {path} holds more than {LARGEST // 2**20} MB: give a part of it")
-    return content
 
 
 def judge_set(

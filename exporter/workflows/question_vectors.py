@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
+from exporter.bounded import read_bounded
 from exporter.embedding import models
 from exporter.embedding.cache import users_cache
 from exporter.errors import ModelError, UsageError
@@ -56,7 +58,8 @@ def embed_questions(
 def read_vectors(path: Path) -> Float32:
     """(q, d) float32 from a .npy file, or from JSON: a list of numbers, or a list of such lists."""
     try:
-        loaded = np.load(path, allow_pickle=False) if path.suffix == ".npy" else json.loads(path.read_text("utf-8"))
+        content = read_bounded(path)
+        loaded = np.load(BytesIO(content), allow_pickle=False) if path.suffix == ".npy" else json.loads(content)
         with np.errstate(over="ignore"):
             vectors = np.atleast_2d(np.asarray(loaded, dtype=np.float32))
     except Exception as error:  # a damaged header of a .npy raises nearly anything

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from exporter.bounded import LARGEST
 from exporter.embedding.encoders import Encoder
 from exporter.engines import EngineName, check_engine
 from exporter.errors import QueryError, UsageError
@@ -248,6 +249,8 @@ def default_name(collection: str, questions: Sequence[str]) -> str:
 
 def read_retrieved(text: str) -> tuple[tuple[str, ...], ...]:
     """`retrieved_ids` of a file: ids one a line, JSON, or JSON a line. Raises UsageError."""
+    if len(text) > LARGEST:
+        raise UsageError(f"--retrieved holds more than {LARGEST // 2**20} MB: give the ids that were returned")
     lines = [line for line in map(str.strip, text.splitlines()) if line]
     if text.lstrip()[:1] not in ("[", "{"):
         return retrieved_ids(lines)

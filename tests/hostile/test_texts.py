@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.cli.options import parse_filter
+from exporter.bounded import LARGEST as MOST
+from exporter.cli.options import access, parse_filter
 from exporter.errors import QueryError, UsageError
 from exporter.evaluation.question_sets import read_qrels, read_questions
 from exporter.serving.asking import KINDS, LONGEST, Refusal, _read
@@ -78,13 +80,27 @@ def test_depths(ending, content):
     assert isinstance(refused, QueryError) or ending in ("csv", "tsv")
 
 
-def test_a_set_that_never_ends(monkeypatch):
+def test_a_set_that_never_ends():
     """A device in place of a question set, or of judgements, is read up to a bound and refused."""
-    monkeypatch.setattr(question_set, "LARGEST", 2**20)
-    with pytest.raises(QueryError, match="--questions /dev/zero holds more than 1 MB"):
+    with pytest.raises(QueryError, match="--questions /dev/zero can't be read: it holds more than 256 MB"):
         question_set.load_set("/dev/zero")
-    with pytest.raises(QueryError, match="--qrels /dev/zero holds more than 1 MB"):
+    with pytest.raises(QueryError, match="--qrels /dev/zero can't be read: it holds more than 256 MB"):
         question_set.load_set([{"question": "How?"}], "/dev/zero")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: read_vectors(Path("/dev/zero")),
+        lambda: read_retrieved("\0" * (MOST + 1)),
+        lambda: access("@/dev/zero", [], retries=0),
+    ],
+    ids=["vector", "retrieved", "token"],
+)
+def test_other_files_that_never_end(read):
+    """A device in place of a question's vector, of ids that were retrieved, or of a token is read up to a bound."""
+    with pytest.raises(UsageError, match="more than 256 MB"):
+        read()
 
 
 @pytest.mark.parametrize("depth", range(900, 1000, 7))

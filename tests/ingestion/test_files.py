@@ -261,3 +261,13 @@ def test_what_is_no_file_and_no_name(tmp_path):
     assert [document.page_content for document in named["?t?.txt"].documents] == ["summer"]
     with pytest.raises(Unreadable, match="No such file"):
         list(named["nowhere.md"].documents)
+
+
+def test_a_file_without_an_end(tmp_path):
+    """A text of which most is a hole in the disk is left before it fills the memory."""
+    file = tmp_path / "huge.txt"
+    file.touch()
+    os.truncate(file, 20 * 2**30)
+    (text,) = read_files([file])
+    with pytest.raises(Unreadable, match="it holds more than 256 MB"):
+        list(text.documents)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import time
 import zipfile
 
 import pytest
@@ -114,6 +115,15 @@ def test_a_manifest_that_is_huge(fresh, tmp_path):
     with pytest.raises(ExporterError, match="larger than any"):
         faults(path)
     look_at_everything(path, tmp_path)
+
+
+def test_a_file_of_another_size_is_not_hashed(fresh):
+    """A picture of twenty gigabytes is told by its size; nobody waits for its sha256."""
+    path = fresh()
+    os.truncate(path / "picture.png", 20 * 2**30)
+    start = time.monotonic()
+    assert "picture.png has 21,474,836,480 bytes" in faults(path)[0]
+    assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "/secret", "link"])

@@ -113,7 +113,7 @@ def read_layout(database: Database) -> Layout:
         if not all(0 <= version < _LATEST for version in found.values()):
             raise ValueError(f"migrations of number {max(found.values())}")
     if any(not OLDEST[name] <= found.get(name, 0) <= NEWEST[name] for name in OLDEST):
-        raise UnknownLayout(", ".join(f"{name} {version}" for name, version in sorted(found.items())))
+        raise UnknownLayout(", ".join(f"{name} {version}" for name, version in sorted(found.items()))[:200])
     if found["metadb"] >= 5:
         return Layout(CHROMA_1, arrays=found["metadb"] >= 6)
     return Layout(CHROMA_0_6 if found["embeddings_queue"] >= 2 else CHROMA_0_4, arrays=False)

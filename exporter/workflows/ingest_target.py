@@ -166,7 +166,7 @@ def _nearest(path: Path) -> Path:
 def _refuse_to_migrate(directory: Directory) -> None:
     found = directory.migrations()
     if found not in (NEWEST, {}) and found != own_migrations():
-        versions = ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(found.items()))[:200]
         raise SourceError(
             f"{directory.path} was written by another version of Chroma ({versions}), and writing would migrate it "
             "for good: name another folder, or --into-existing to have it so"

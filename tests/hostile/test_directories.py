@@ -131,6 +131,22 @@ def test_a_document_that_is_no_text(own, cells, waiting):
             source.read(found, lambda rows: list(rows.batches(texts=True)))
 
 
+def test_a_version_of_a_long_name(own):
+    """Migrations of a name of any length, of a version that nobody knows, are told in part."""
+    path = own()
+    with closing(sqlite3.connect(path / "chroma.sqlite3")) as database, database:
+        database.execute("UPDATE migrations SET dir = ? WHERE dir = 'metadb'", ("x" * 9000,))
+    source = open_source(str(path))
+    told = []
+    for read in (source.collections, lambda: source.read(source.collections()[0], lambda rows: rows.count)):
+        try:
+            read()
+        except SourceError as error:
+            told.append(str(error))
+    assert told
+    assert max(map(len, told)) < 1000
+
+
 def test_a_table_that_contradicts_its_index(own):
     """Ids of which the index says that they are texts, and the table that they are bytes, are refused."""
     file = own() / "chroma.sqlite3"

@@ -59,12 +59,16 @@ def exchange(one: Path, other: Path) -> None:
         raise OSError(ctypes.get_errno(), "renameat2")
 
 
+NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Made once: on Python 3.13 that reads all certificates, which takes longer than an answer."""
+
+
 def get(server: Server, path: str, **query: str) -> tuple[int, bytes]:
     """Status and body of one answer of the Projector; of TensorBoard where the path begins with a slash."""
     place = path[1:] if path.startswith("/") else f"data/plugin/projector/{path}"
     url = f"{server.url}{place}?{urllib.parse.urlencode(query)}"
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
+        with NO_PROXY.open(url, timeout=10) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

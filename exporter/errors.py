@@ -11,10 +11,19 @@ def first_line(error: BaseException) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
+LONGEST = 2000
+
+
 class ExporterError(Exception):
-    """Something the user can mend; `str(error)` says what and how."""
+    """Something the user can mend; `str(error)` says what and how, in so many characters at most: what a stranger wrote
+    may stand in it.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 class UsageError(ExporterError):

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from exporter.bounded import never_ends
 from exporter.errors import OutputError
 from exporter.runs.projector import MARK, PENDING
 
@@ -125,6 +126,6 @@ def read(run: Path) -> dict[str, Any]:
 
 def _refuse_what_never_ends(path: Path) -> None:
     """Raise OutputError for a pipe or a device, which reading would wait for, or fill the memory with."""
-    with suppress(PermissionError):  # whoever reads it will say so
-        if path.is_fifo() or path.is_char_device() or path.is_block_device():
+    with suppress(OSError):  # whoever reads it will say so
+        if never_ends(path.stat()):
             raise OutputError(f"{path} is a pipe or a device, not a file: no run has one; export the run again")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import sqlite3
-import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from exporter.bounded import never_ends
 from exporter.errors import SourceError
 
 FILE = "chroma.sqlite3"
@@ -142,7 +142,7 @@ def explained(file: Path) -> Iterator[None]:
 def state_of_file(file: Path) -> os.stat_result:
     """What the system says of it. Raises `SourceError` for a pipe or a device, whose reading may never end."""
     found = file.stat()
-    if stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
+    if never_ends(found):
         raise SourceError(f"{file} is a pipe or a device, not a file: Chroma never makes one; remove it")
     return found
 
